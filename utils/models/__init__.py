@@ -1,0 +1,1 @@
+"""The book's models, one idea a module: cells, attention, encoders, decoders, seq2seq."""
