@@ -1,0 +1,1 @@
+"""Data: words to ids to batches, and the data sets the book trains on."""
