@@ -72,9 +72,11 @@ class RNNCell(_Cell):
         """
         hidden = self.initial_state(inputs) if state is None else state
         self._check(inputs, hidden)
-        return torch.tanh(
-            inputs @ self.weight_ih.T + self.bias_ih + hidden @ self.weight_hh.T + self.bias_hh
-        )
+        return self.advance(inputs @ self.weight_ih.T + self.bias_ih, hidden)
+
+    def advance(self, from_input: Tensor, hidden: Tensor) -> Tensor:
+        """The part of a step that must wait for the state; `from_input` is (B, H)."""
+        return torch.tanh(from_input + hidden @ self.weight_hh.T + self.bias_hh)
 
 
 class GRUCell(_Cell):
@@ -100,7 +102,13 @@ class GRUCell(_Cell):
         """
         hidden = self.initial_state(inputs) if state is None else state
         self._check(inputs, hidden)
-        from_input = inputs @ self.weight_ih.T + self.bias_ih  # (B, 3H)
+        return self.advance(inputs @ self.weight_ih.T + self.bias_ih, hidden)
+
+    def advance(self, from_input: Tensor, hidden: Tensor) -> Tensor:
+        """The part of a step that must wait for the state.
+
+        `from_input` (B, 3H) holds W_i· x + b_i·, which a decoder computes for all steps at once.
+        """
         from_hidden = hidden @ self.weight_hh.T + self.bias_hh  # (B, 3H)
         reset_x, update_x, new_x = from_input.chunk(3, dim=-1)  # each (B, H)
         reset_h, update_h, new_h = from_hidden.chunk(3, dim=-1)  # each (B, H)
@@ -138,7 +146,12 @@ class LSTMCell(_Cell):
         hidden, cell = self.initial_state(inputs) if state is None else state
         self._check(inputs, hidden)
         self._check(inputs, cell)
-        gates = inputs @ self.weight_ih.T + self.bias_ih + hidden @ self.weight_hh.T + self.bias_hh
+        return self.advance(inputs @ self.weight_ih.T + self.bias_ih, (hidden, cell))
+
+    def advance(self, from_input: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """The part of a step that must wait for the state; `from_input` is (B, 4H)."""
+        hidden, cell = state
+        gates = from_input + hidden @ self.weight_hh.T + self.bias_hh  # (B, 4H)
         write, keep, new, show = gates.chunk(4, dim=-1)  # each (B, H)
         cell = torch.sigmoid(keep) * cell + torch.sigmoid(write) * torch.tanh(new)
         return torch.sigmoid(show) * torch.tanh(cell), cell

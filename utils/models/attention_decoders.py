@@ -1,0 +1,278 @@
+"""Decoders with attention: Bahdanau's looks back before its step, Luong's after it.
+
+decoder             reads each step         state's input       query
+BahdanauDecoder     y_{t−1}, c_t            s_{t−1}             s_{t−1}, before the step
+LuongDecoder        y_{t−1} (and h̃_{t−1})   h_{t−1}             h_t, after the step
+"""
+
+import torch
+from torch import Tensor, nn
+
+from utils.models.attention import Attention, AttentionOutput
+from utils.models.decoders import (
+    CELLS,
+    Bridge,
+    Decoder,
+    DecoderOutput,
+    DecoderState,
+    Readout,
+    StepOutput,
+)
+from utils.models.encoders import Encoded, recurrent_layer
+
+
+class CellStack(nn.Module):
+    """Layers of our own cells, for decoders whose input depends on their state.
+
+    The first layer reads [word; fed], where `word` is known for all steps beforehand and `fed`
+    only inside the loop; `project_words` computes the word's share of the gates for all steps.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        *,
+        word_size: int,
+        fed_size: int,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.word_size = word_size
+        sizes = [word_size + fed_size] + [hidden_size] * (num_layers - 1)
+        self.cells = nn.ModuleList(
+            CELLS[cell](input_size=size, hidden_size=hidden_size) for size in sizes
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def project_words(self, words: Tensor) -> Tensor:
+        """(B, T, E) → (B, T, gates · H)."""
+        first = self.cells[0]
+        return nn.functional.linear(words, first.weight_ih[:, : self.word_size], first.bias_ih)
+
+    def forward(
+        self, projected: Tensor, fed: Tensor, state: DecoderState
+    ) -> tuple[Tensor, DecoderState]:
+        """One step: projected word (B, gates · H), fed (B, F) → top state (B, H), next state."""
+        hiddens, memories = [], []
+        gates = projected + fed @ self.cells[0].weight_ih[:, self.word_size :].T
+        for layer, cell in enumerate(self.cells):
+            if layer:
+                gates = self.dropout(top) @ cell.weight_ih.T + cell.bias_ih
+            old = state.hidden[:, layer]
+            if state.cell is None:
+                top = cell.advance(gates, old)
+            else:
+                top, memory = cell.advance(gates, (old, state.cell[:, layer]))
+                memories.append(memory)
+            hiddens.append(top)
+        return top, state._replace(
+            hidden=torch.stack(hiddens, dim=1),
+            cell=torch.stack(memories, dim=1) if memories else None,
+            position=state.position + 1,
+        )
+
+
+class BahdanauDecoder(Decoder):
+    """Look back first, with s_{t−1}; the context then enters the recurrence.
+
+    c_t = attention(s_{t−1}, memory);  s_t = f([y_{t−1}; c_t], s_{t−1});
+    p(y_t) = softmax(readout(s_t, c_t, y_{t−1})).
+
+    Source: Bahdanau et al. 2015, arXiv:1409.0473, §3.1 and A.2.2. Deviations: the library's GRU
+    (reset gate after the product), tanh readout for maxout; any cell and depth (the top layer
+    asks).
+    """
+
+    def __init__(
+        self,
+        *,
+        attention: Attention,
+        memory_size: int,
+        readout_size: int,
+        vocabulary_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        cell: str = "gru",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            vocabulary_size=vocabulary_size,
+            embedding_size=embedding_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            cell=cell,
+            dropout=dropout,
+        )
+        self.attention = attention
+        self.bridge = Bridge(summary_size=memory_size, decoder=self)
+        self.recurrence = CellStack(
+            cell,
+            word_size=embedding_size,
+            fed_size=memory_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            dropout=dropout,
+        )
+        self.readout = Readout(
+            input_size=hidden_size + memory_size + embedding_size,
+            readout_size=readout_size,
+            vocabulary_size=vocabulary_size,
+            dropout=dropout,
+        )
+
+    def start(self, encoded: Encoded) -> tuple[Encoded, DecoderState]:
+        encoded = encoded._replace(keys=self.attention.project_keys(encoded.memory))
+        return encoded, self._first_state(self.bridge(encoded.summary), encoded)
+
+    def _advance(
+        self, projected: Tensor, state: DecoderState, encoded: Encoded
+    ) -> tuple[Tensor, AttentionOutput, DecoderState]:
+        looked = self.attention.attend(
+            state.hidden[:, -1],
+            encoded.keys,
+            encoded.memory,
+            encoded.attention_mask,
+            step=state.position,
+            source_lengths=encoded.source_lengths,
+        )
+        hidden, state = self.recurrence(projected, looked.context, state)
+        return hidden, looked, state
+
+    def step(self, tokens: Tensor, state: DecoderState, encoded: Encoded) -> StepOutput:
+        words = self._embed(tokens.unsqueeze(1)).squeeze(1)  # (B, E)
+        hidden, looked, state = self._advance(self.recurrence.project_words(words), state, encoded)
+        logits = self.readout(hidden, looked.context, words)
+        return StepOutput(logits, state, looked.weights, looked)
+
+    def forward(self, target_input: Tensor, encoded: Encoded) -> DecoderOutput:
+        encoded, state = self.start(encoded)
+        words = self._embed(target_input)  # (B, T, E)
+        hiddens, contexts, weights = [], [], []
+        for projected in self.recurrence.project_words(words).unbind(dim=1):
+            hidden, looked, state = self._advance(projected, state, encoded)
+            hiddens.append(hidden)
+            contexts.append(looked.context)
+            weights.append(looked.weights)
+        # the readout waits for nobody: all steps at once
+        logits = self.readout(torch.stack(hiddens, 1), torch.stack(contexts, 1), words)
+        return DecoderOutput(logits, torch.stack(weights, 1))
+
+
+class LuongDecoder(Decoder):
+    """Step first; look back with the new state h_t; join both in h̃_t.
+
+    h_t = f(y_{t−1}, h_{t−1});  c_t = attention(h_t, memory);  h̃_t = tanh(W_c [c_t; h_t]);
+    p(y_t) = softmax(W_s h̃_t). With input feeding f also reads h̃_{t−1}.
+
+    Source: Luong et al. 2015, arXiv:1508.04025, §3, eqs. 5–6, §3.3. Deviation: W_c has a bias and
+    the first state passes through a tanh layer.
+    """
+
+    def __init__(
+        self,
+        *,
+        attention: Attention,
+        input_feeding: bool,
+        memory_size: int,
+        readout_size: int,
+        vocabulary_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        cell: str = "gru",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            vocabulary_size=vocabulary_size,
+            embedding_size=embedding_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            cell=cell,
+            dropout=dropout,
+        )
+        self.attention = attention
+        self.input_feeding = input_feeding
+        self.readout_size = readout_size
+        self.bridge = Bridge(summary_size=memory_size, decoder=self)
+        if input_feeding:
+            self.recurrence = CellStack(
+                cell,
+                word_size=embedding_size,
+                fed_size=readout_size,
+                hidden_size=hidden_size,
+                num_layers=num_layers,
+                dropout=dropout,
+            )
+        else:
+            self.recurrence = recurrent_layer(
+                cell,
+                input_size=embedding_size,
+                hidden_size=hidden_size,
+                num_layers=num_layers,
+                dropout=dropout,
+            )
+        self.readout = Readout(
+            input_size=memory_size + hidden_size,
+            readout_size=readout_size,
+            vocabulary_size=vocabulary_size,
+            dropout=dropout,
+        )
+
+    def start(self, encoded: Encoded) -> tuple[Encoded, DecoderState]:
+        encoded = encoded._replace(keys=self.attention.project_keys(encoded.memory))
+        state = self._first_state(self.bridge(encoded.summary), encoded)
+        if self.input_feeding:
+            nothing = encoded.memory.new_zeros(encoded.memory.shape[0], self.readout_size)
+            state = state._replace(attentional=nothing)
+        return encoded, state
+
+    def _look_back(self, hidden: Tensor, step: Tensor, encoded: Encoded) -> AttentionOutput:
+        return self.attention.attend(
+            hidden,
+            encoded.keys,
+            encoded.memory,
+            encoded.attention_mask,
+            step=step,
+            source_lengths=encoded.source_lengths,
+        )
+
+    def _advance(
+        self, projected: Tensor, state: DecoderState, encoded: Encoded
+    ) -> tuple[Tensor, AttentionOutput, DecoderState]:
+        """One step with input feeding: h̃_t (B, R), the look back and the next state."""
+        hidden, new_state = self.recurrence(projected, state.attentional, state)
+        looked = self._look_back(hidden, state.position, encoded)
+        attentional = self.readout.attentional(looked.context, hidden)
+        return attentional, looked, new_state._replace(attentional=attentional)
+
+    def step(self, tokens: Tensor, state: DecoderState, encoded: Encoded) -> StepOutput:
+        words = self._embed(tokens.unsqueeze(1))  # (B, 1, E)
+        if self.input_feeding:
+            projected = self.recurrence.project_words(words.squeeze(1))
+            attentional, looked, state = self._advance(projected, state, encoded)
+        else:
+            hidden, new_state = self._run_fused(self.recurrence, words, state)
+            looked = self._look_back(hidden.squeeze(1), state.position, encoded)
+            attentional = self.readout.attentional(looked.context, hidden.squeeze(1))
+            state = new_state
+        logits = self.readout.to_vocabulary(attentional)
+        return StepOutput(logits, state, looked.weights, looked)
+
+    def forward(self, target_input: Tensor, encoded: Encoded) -> DecoderOutput:
+        encoded, state = self.start(encoded)
+        words = self._embed(target_input)  # (B, T, E)
+        if not self.input_feeding:  # nothing waits for the attention: no loop over time at all
+            hidden, _ = self._run_fused(self.recurrence, words, state)
+            steps = torch.arange(words.shape[1], device=words.device).unsqueeze(0)  # (1, T)
+            looked = self._look_back(hidden, steps, encoded)
+            return DecoderOutput(self.readout(looked.context, hidden), looked.weights)
+        attentionals, weights = [], []
+        for projected in self.recurrence.project_words(words).unbind(dim=1):
+            attentional, looked, state = self._advance(projected, state, encoded)
+            attentionals.append(attentional)
+            weights.append(looked.weights)
+        logits = self.readout.to_vocabulary(torch.stack(attentionals, 1))
+        return DecoderOutput(logits, torch.stack(weights, 1))

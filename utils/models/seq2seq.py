@@ -1,0 +1,176 @@
+"""The whole: an encoder, a decoder, and one `step` that training and decoding agree on."""
+
+from dataclasses import asdict, dataclass, fields
+
+from torch import Tensor, nn
+
+from utils.models.attention import SCORES, build_attention
+from utils.models.attention_decoders import BahdanauDecoder, LuongDecoder
+from utils.models.decoders import (
+    Decoder,
+    DecoderOutput,
+    DecoderState,
+    FixedVectorDecoder,
+    StepOutput,
+)
+from utils.models.encoders import Encoded, RecurrentEncoder
+
+FIXED_VECTOR_DECODERS = ("cho", "sutskever")
+ATTENTION_DECODERS = ("bahdanau", "luong")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seq2SeqConfig:
+    """Everything needed to build a model again; plain values, so it can be stored as JSON.
+
+    Sizes are numbers of units. `readout_size` None means `hidden_size`; `summary_size` is the
+    width of c in a fixed-vector decoder; `window` is D of local attention; `longest_source`
+    counts positions, <eos> included, and only location attention reads it. `reverse_source`
+    says how the training data was prepared: the data set reverses, the model does not.
+    """
+
+    source_vocabulary_size: int
+    target_vocabulary_size: int
+    embedding_size: int
+    hidden_size: int
+    decoder: str
+    attention: str | None = None
+    cell: str = "gru"
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    input_feeding: bool = False
+    readout_size: int | None = None
+    attention_size: int | None = None
+    summary_size: int | None = None
+    window: int = 10
+    local_score: str = "general"
+    longest_source: int = 64
+    reverse_source: bool = False
+
+    def __post_init__(self) -> None:
+        known = FIXED_VECTOR_DECODERS + ATTENTION_DECODERS
+        if self.decoder not in known:
+            raise ValueError(f"unknown decoder {self.decoder!r}; choose one of {', '.join(known)}")
+        if self.decoder in ATTENTION_DECODERS and self.attention not in SCORES:
+            raise ValueError(
+                f"decoder {self.decoder!r} needs an attention, one of {', '.join(SCORES)}; "
+                f"got {self.attention!r}"
+            )
+        if self.decoder in FIXED_VECTOR_DECODERS and self.attention is not None:
+            raise ValueError(
+                f"decoder {self.decoder!r} has no attention, got attention={self.attention!r}; "
+                "use decoder='bahdanau' or 'luong'"
+            )
+        if self.input_feeding and self.decoder != "luong":
+            raise ValueError(f"input feeding belongs to decoder 'luong', got {self.decoder!r}")
+        if self.summary_size is not None and self.decoder not in FIXED_VECTOR_DECODERS:
+            raise ValueError(f"summary_size is the width of c; decoder {self.decoder!r} has no c")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+                raise ValueError(f"{field.name} must be at least 1, got {value}")
+
+    def to_dict(self) -> dict:
+        """The config as plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Seq2SeqConfig":
+        """The inverse of `to_dict`; unknown fields raise a ValueError that names them."""
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown fields in the model's config: {', '.join(unknown)}")
+        return cls(**values)
+
+
+class EncoderDecoder(nn.Module):
+    """p(y) = Π_t p(y_t | y_<t, source), with the source seen through `encode`.
+
+    Source: Cho et al. 2014, §2.2; Sutskever et al. 2014, §2. Deviations: see the decoders.
+    """
+
+    def __init__(self, encoder: RecurrentEncoder, decoder: Decoder, config: Seq2SeqConfig) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.config = config
+
+    def encode(self, source: Tensor, source_lengths: Tensor) -> Encoded:
+        """Source ids (B, S) and real lengths (B,) → memory and final states."""
+        return self.encoder(source, source_lengths)
+
+    def start(self, encoded: Encoded) -> tuple[Encoded, DecoderState]:
+        """Prepare decoding: the source with its keys, and the first state."""
+        return self.decoder.start(encoded)
+
+    def step(self, tokens: Tensor, state: DecoderState, encoded: Encoded) -> StepOutput:
+        """Read the words just written (B,), score the next: logits (B, V), state, weights."""
+        return self.decoder.step(tokens, state, encoded)
+
+    def forward(
+        self, source: Tensor, source_lengths: Tensor, target_input: Tensor
+    ) -> DecoderOutput:
+        """Teacher forcing: logits (B, T, V) and weights (B, T, S), equal to `step`'s.
+
+        Args:
+            source: (B, S) int64 ids. source_lengths: (B,), each from 1 to S.
+            target_input: (B, T) int64 ids, <bos> first.
+        Raises:
+            ValueError: batch sizes disagree, a length is outside 1 … S, an id is unknown.
+        """
+        if source.shape[0] != target_input.shape[0]:
+            raise ValueError(
+                f"source has {source.shape[0]} rows and target_input {target_input.shape[0]}; "
+                "they must be pairs"
+            )
+        return self.decoder(target_input, self.encode(source, source_lengths))
+
+
+def build_model(config: Seq2SeqConfig) -> EncoderDecoder:
+    """Make the model a config describes, freshly initialised from torch's global seed."""
+    encoder = RecurrentEncoder(
+        vocabulary_size=config.source_vocabulary_size,
+        embedding_size=config.embedding_size,
+        hidden_size=config.hidden_size,
+        num_layers=config.num_layers,
+        bidirectional=config.bidirectional,
+        cell=config.cell,
+        dropout=config.dropout,
+    )
+    shared = {
+        "memory_size": encoder.memory_size,
+        "readout_size": config.readout_size or config.hidden_size,
+        "vocabulary_size": config.target_vocabulary_size,
+        "embedding_size": config.embedding_size,
+        "hidden_size": config.hidden_size,
+        "num_layers": config.num_layers,
+        "cell": config.cell,
+        "dropout": config.dropout,
+    }
+    if config.decoder in FIXED_VECTOR_DECODERS:
+        decoder = FixedVectorDecoder(
+            style=config.decoder, summary_size=config.summary_size, **shared
+        )
+        return EncoderDecoder(encoder, decoder, config)
+    attention = build_attention(
+        config.attention,
+        query_size=config.hidden_size,
+        memory_size=encoder.memory_size,
+        attention_size=config.attention_size or config.hidden_size,
+        longest_source=config.longest_source,
+        window=config.window,
+        local_score=config.local_score,
+    )
+    if config.decoder == "bahdanau":
+        decoder = BahdanauDecoder(attention=attention, **shared)
+    else:
+        decoder = LuongDecoder(attention=attention, input_feeding=config.input_feeding, **shared)
+    return EncoderDecoder(encoder, decoder, config)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable weights."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
