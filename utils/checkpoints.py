@@ -148,7 +148,8 @@ def load_weights(
     faults = [f"{name!r} is missing" for name in own if name not in state_dict]
     faults += [f"{name!r} is unknown to the model" for name in state_dict if name not in own]
     faults += [
-        f"{name!r} has shape {tuple(state_dict[name].shape)}, the model's is {tuple(own[name].shape)}"
+        f"{name!r} has shape {tuple(state_dict[name].shape)}, "
+        f"the model's is {tuple(own[name].shape)}"
         for name in own
         if name in state_dict and state_dict[name].shape != own[name].shape
     ]
@@ -277,7 +278,9 @@ def _load(
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(f"no {kind} checkpoint: {str(path)!r} does not exist. {advice}") from None
+        raise CheckpointError(
+            f"no {kind} checkpoint: {str(path)!r} does not exist. {advice}"
+        ) from None
     except ValueError as error:  # also bytes that are not UTF-8
         raise CheckpointError(f"{str(path)!r} is not valid JSON ({error}). {advice}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -290,8 +293,10 @@ def _load(
     named = content.get("tensors")
     absent = [field for field in fields if field not in content]
     if content.get("kind") != kind or absent or not _names_tensors(named, kind):
-        what = f"it lacks {', '.join(absent)}" if absent else "its entries are not what they must be"
-        raise CheckpointError(f"{str(path)!r} does not describe a {kind} checkpoint: {what}. {advice}")
+        what = f"it lacks {', '.join(absent)}" if absent else "its entries are of another kind"
+        raise CheckpointError(
+            f"{str(path)!r} does not describe a {kind} checkpoint: {what}. {advice}"
+        )
     return content, _load_tensors(directory / named["file"], named, advice)
 
 

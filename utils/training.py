@@ -1,4 +1,4 @@
-"""Training: a frozen configuration, `fit`, and a history of what happened.
+"""Training: `fit` takes a model, batches and a frozen configuration, and gives a history.
 
 The loss is the mean over real target tokens: the sum of the token losses (nats) divided by the
 number of tokens that are not padding. A run that is interrupted continues from its last saved
@@ -7,19 +7,16 @@ state and, on a CPU with the same number of threads, ends with the same weights 
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from tqdm import tqdm
 
 from utils.checkpoints import (
     CheckpointError,
@@ -28,6 +25,8 @@ from utils.checkpoints import (
     load_weights,
     save_training_state,
 )
+from utils.history import History, ProgressBar
+from utils.losses import ComputeLoss, evaluate_loss, translation_loss
 from utils.runtime import (
     autocast,
     mixed_precision,
@@ -36,220 +35,7 @@ from utils.runtime import (
     select_device,
     set_random_state,
 )
-
-SCHEDULES = ("constant", "linear", "cosine")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """Everything that decides how a model is trained, apart from the model and the data.
-
-    Attributes:
-        epochs: passes over the training batches, at most.
-        learning_rate: Adam's step size at its highest.
-        schedule: ``"constant"``, or ``"linear"`` or ``"cosine"`` decay to `final_learning_rate`
-            over all steps of all epochs.
-        warmup_steps: steps over which the learning rate first rises linearly from 0.
-        final_learning_rate: where a decay ends.
-        weight_decay: decoupled weight decay (AdamW); 0 is plain Adam.
-        clip_norm: longest gradient (Euclidean norm over all parameters), or None for no limit.
-        label_smoothing: share of the target probability spread evenly over the vocabulary, in
-            training only; handed to `compute_loss` as a keyword if it is not 0.
-        patience: stop after this many validations in a row without a lower loss, or None.
-        validate_every: validate after every so many steps too, not only after each epoch.
-        time_limit_seconds: stop after this much time (training, validation and saving, over all
-            resumed parts), in the middle of an epoch if need be.
-        mixed_precision: compute in bfloat16 or float16 where the hardware gains from it.
-        seed: for dropout and whatever else draws random numbers during training.
-    Raises:
-        ValueError: a value is out of its range; the message says which and why.
-    """
-
-    epochs: int
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
-    warmup_steps: int = 0
-    final_learning_rate: float = 0.0
-    weight_decay: float = 0.0
-    clip_norm: float | None = 1.0
-    label_smoothing: float = 0.0
-    patience: int | None = None
-    validate_every: int | None = None
-    time_limit_seconds: float | None = None
-    mixed_precision: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "patience", "validate_every"):
-            self._check(name, _is_count(getattr(self, name)), "an integer of at least 1")
-        self._check(
-            "warmup_steps",
-            self.warmup_steps == 0 or _is_count(self.warmup_steps),
-            "an integer of at least 0",
-        )
-        for name in ("learning_rate", "clip_norm", "time_limit_seconds"):
-            value = getattr(self, name)
-            self._check(name, _is_number(value) and value > 0, "a finite number above 0")
-        for name in ("final_learning_rate", "weight_decay"):
-            value = getattr(self, name)
-            self._check(name, _is_number(value) and value >= 0, "a finite number of at least 0")
-        smoothing = self.label_smoothing
-        self._check(
-            "label_smoothing",
-            _is_number(smoothing) and 0 <= smoothing < 1,
-            "at least 0 and less than 1",
-        )
-        self._check("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
-
-    def _check(self, name: str, holds: bool, expected: str) -> None:
-        value = getattr(self, name)
-        optional = type(self).__dataclass_fields__[name].type.endswith("| None")
-        if not holds and not (optional and value is None):
-            or_none = " (or None)" if optional else ""
-            raise ValueError(f"{name} must be {expected}{or_none}, not {value!r}")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-@dataclass
-class History:
-    """What happened in training. Lists have one entry per epoch.
-
-    Attributes:
-        train_loss: nats per target token, averaged over the epoch while the weights changed.
-        validation_loss: nats per target token at the end of the epoch; empty without validation
-            batches.
-        seconds: wall-clock time of the epoch, validation included.
-        tokens_per_second: real target tokens per second of training, validation not included.
-        metrics: what `compute_loss` reports beside the loss, per target token.
-        validations: ``{"step", "loss"}`` of every validation, those inside epochs too.
-        best_step: the step (counted from 1) with the lowest validation loss, or None.
-        stopped: why training ended: "epochs", "patience" or "time"; None while it runs.
-    """
-
-    train_loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    tokens_per_second: list[float] = field(default_factory=list)
-    metrics: dict[str, list[float]] = field(default_factory=dict)
-    validations: list[dict[str, float]] = field(default_factory=list)
-    best_step: int | None = None
-    stopped: str | None = None
-
-    @property
-    def epochs(self) -> int:
-        """Epochs recorded; the last one may be shorter when the time ran out."""
-        return len(self.train_loss)
-
-    @property
-    def best_loss(self) -> float | None:
-        """The lowest validation loss, or None without validation."""
-        return min((entry["loss"] for entry in self.validations), default=None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The history as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> History:
-        """The inverse of `to_dict`."""
-        return cls(**copy.deepcopy(dict(values)))
-
-
-class LossOutput(NamedTuple):
-    """The loss of one batch.
-
-    Attributes:
-        total: () float, sum of the token losses in nats.
-        tokens: number of real target tokens in the sum.
-        penalty: () float added to the mean token loss that is minimised, such as a
-            regularisation term, or None. Not part of the loss that is reported.
-        metrics: names to sums over the tokens, reported divided by `tokens`.
-    """
-
-    total: Tensor
-    tokens: int
-    penalty: Tensor | None = None
-    metrics: Mapping[str, Tensor | float] = {}
-
-
-ComputeLoss = Callable[..., LossOutput]
-
-
-def translation_loss(model: nn.Module, batch: Any, *, label_smoothing: float = 0.0) -> LossOutput:
-    """Cross-entropy of the reference translation under teacher forcing.
-
-    Args:
-        model: maps ``(source, source_lengths, target_input)`` to an output with ``logits``
-            (B, T, V).
-        batch: a `utils.datasets.batching.Batch`.
-        label_smoothing: 0 … 1; applies only while the model is in training mode, so that
-            validation losses stay comparable.
-    """
-    logits = model(batch.source, batch.source_lengths, batch.target_input).logits  # (B, T, V)
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()  # sums over the vocabulary and the batch need the digits
-    targets = batch.target_output.masked_fill(~batch.target_mask, -100)  # (B, T)
-    total = functional.cross_entropy(
-        logits.flatten(0, 1),  # (B * T, V)
-        targets.flatten(),  # (B * T,)
-        ignore_index=-100,
-        reduction="sum",
-        label_smoothing=label_smoothing if model.training else 0.0,
-    )
-    return LossOutput(total, batch.target_tokens)
-
-
-@torch.no_grad()
-def evaluate_loss(
-    model: nn.Module,
-    batches: Iterable[Any],
-    *,
-    device: torch.device | str | None = None,
-    compute_loss: ComputeLoss = translation_loss,
-) -> float:
-    """Mean loss over all batches, in nats per real target token, in the weights' precision.
-
-    Dropout is off meanwhile; the model is left in the mode it was in, on its own device.
-
-    Raises:
-        ValueError: there is not one target token.
-    """
-    device = _device_of(model) if device is None else torch.device(device)
-    training = model.training
-    model.eval()
-    try:
-        total, tokens = 0.0, 0
-        for batch in batches:
-            loss = compute_loss(model, batch.to(device))
-            total += loss.total.item()
-            tokens += loss.tokens
-    finally:
-        model.train(training)
-    if not tokens:
-        raise ValueError("the batches to evaluate hold no target tokens; pass at least one pair")
-    return total / tokens
-
-
-def learning_rate_at(step: int, config: TrainingConfig, total_steps: int) -> float:
-    """The learning rate of one step (counted from 0) in a run of `total_steps`.
-
-    It rises linearly over the warm-up; then ``"linear"`` falls on a straight line and
-    ``"cosine"`` on half a cosine wave, both to `config.final_learning_rate` at the end.
-    """
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / (config.warmup_steps + 1)
-    if config.schedule == "constant":
-        return config.learning_rate
-    done = min(1.0, (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps))
-    left = 1 - done if config.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-    return config.final_learning_rate + left * (config.learning_rate - config.final_learning_rate)
+from utils.training_config import TrainingConfig, learning_rate_at
 
 
 def fit(
@@ -299,18 +85,19 @@ def fit(
     elif resume and checkpoint_directory is None:
         raise ValueError("resume=True needs the checkpoint_directory to resume from")
 
-    with _ProgressBar(run, enabled=progress) as bar:
+    done = run.position.step
+    with ProgressBar(total_steps=run.total_steps, done_steps=done, enabled=progress) as bar:
         while run.stop_reason() is None:
             run.start_epoch()
             for batch in run.remaining_batches():
                 run.step(batch)
-                bar.update()
+                bar.update(**run.report())
                 if config.validate_every and run.position.step % config.validate_every == 0:
                     run.validate()
                 if run.stop_reason() is not None:
                     break
             run.end_epoch(checkpoint_directory)
-            bar.update(steps=0)
+            bar.update(**run.report())
     return run.finish()
 
 
@@ -347,7 +134,7 @@ class _Run:
             raise ValueError("patience needs validation_batches to watch; pass them, or None")
         if len(train_batches) == 0:
             raise ValueError("there are no training batches; pass at least one")
-        self.device = _device_of(model) if device is None else select_device(device)
+        self.device = next(model.parameters()).device if device is None else select_device(device)
         self.model = model.to(self.device)
         self.train_batches = train_batches
         self.validation_batches = validation_batches
@@ -490,6 +277,21 @@ class _Run:
         self.model.eval()
         return self.history
 
+    def report(self) -> dict[str, Any]:
+        """What the progress bar shows; between two epochs, the numbers of the last one."""
+        position, history, config = self.position, self.history, self.config
+        between = position.tokens == 0
+        speed = position.tokens / max(1e-9, position.training_seconds)
+        limit = config.time_limit_seconds
+        return {
+            "step": position.step,
+            "epoch": f"{position.epoch + (not between)}/{config.epochs}",
+            "loss": history.train_loss[-1] if between else position.loss_sum / position.tokens,
+            "validation_loss": history.validations[-1]["loss"] if history.validations else None,
+            "tokens_per_second": history.tokens_per_second[-1] if between else speed,
+            "time_budget": None if limit is None else limit - self.elapsed(),
+        }
+
     # --- time ---------------------------------------------------------------------------------
 
     def elapsed(self) -> float:
@@ -572,57 +374,6 @@ class _Run:
                 f"the training state in {os.fspath(directory)!r} belongs to another run: "
                 f"{'; '.join(different)}. Use the same settings, or another folder."
             )
-
-
-class _ProgressBar:
-    """Epoch, loss, tokens per second and time left, on stderr."""
-
-    def __init__(self, run: _Run, *, enabled: bool) -> None:
-        self.run = run
-        self.bar = tqdm(
-            total=run.total_steps,
-            initial=run.position.step,
-            disable=not enabled,
-            bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} steps{postfix}",
-            mininterval=0.5,
-        )
-
-    def __enter__(self) -> Self:
-        self.first_step, self.since = self.run.position.step, time.perf_counter()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def update(self, steps: int = 1) -> None:
-        if self.bar.disable:
-            return
-        position, config = self.run.position, self.run.config
-        self.bar.set_description(
-            f"epoch {min(position.epoch + 1, config.epochs)}/{config.epochs}", refresh=False
-        )
-        shown = []
-        if position.tokens:
-            shown.append(f"loss {position.loss_sum / position.tokens:.3f}")
-        if self.run.history.validations:
-            shown.append(f"validation {self.run.history.validations[-1]['loss']:.3f}")
-        if position.training_seconds:
-            shown.append(f"{position.tokens / position.training_seconds:,.0f} tokens/s")
-        shown.append(f"{tqdm.format_interval(self.seconds_left())} left")
-        self.bar.set_postfix_str(", ".join(shown), refresh=False)
-        self.bar.update(steps)
-
-    def seconds_left(self) -> float:
-        """From the speed so far, validations included; never more than the time limit allows."""
-        run, done = self.run, max(1, self.run.position.step - self.first_step)
-        pace = (time.perf_counter() - self.since) / done
-        left = max(0, run.total_steps - run.position.step) * pace
-        limit = run.config.time_limit_seconds
-        return left if limit is None else max(0.0, min(left, limit - run.elapsed()))
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
 
 
 def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
