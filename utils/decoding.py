@@ -200,7 +200,9 @@ def beam_search(
         raise ValueError(f"length_penalty must be at least 0, got {length_penalty}")
     with _evaluating(model):
         encoded, state = model.start(model.encode(*inputs))
-        search = _Beam(encoded, beam_size, length_penalty, _limits(encoded, maximum_length), eos_id)
+        search = _Beam(
+            encoded, beam_size, length_penalty, _limits(encoded, maximum_length), eos_id, keep_tree
+        )
         rows = search.rows_of(torch.zeros_like(search.slots))
         encoded, state = select_rows(encoded, rows), select_rows(state, rows)
         tokens = torch.full_like(rows, bos_id)
@@ -216,7 +218,13 @@ class _Beam:
     """The bookkeeping of a batched beam: B rows of K slots, flattened to B·K for the model."""
 
     def __init__(
-        self, encoded: Encoded, beam_size: int, length_penalty: float, limits: Tensor, eos_id: int
+        self,
+        encoded: Encoded,
+        beam_size: int,
+        length_penalty: float,
+        limits: Tensor,
+        eos_id: int,
+        keep_tree: bool,
     ) -> None:
         self.batch_size, self.beam_size = len(limits), beam_size
         self.length_penalty, self.eos_id = length_penalty, eos_id
@@ -232,7 +240,7 @@ class _Beam:
         self.narrowing = torch.full_like(limits, beam_size)  # live slots each row may still have
         self.history: list[tuple[Tensor, Tensor, Tensor | None]] = []  # a step's parents, tokens…
         self.ended: list[list[tuple[int, int, float, bool]]] = [[] for _ in range(self.batch_size)]
-        self.trees = [SearchTree() for _ in range(self.batch_size)]
+        self.trees = [SearchTree() for _ in range(self.batch_size)] if keep_tree else []
 
     def rows_of(self, slots: Tensor) -> Tensor:
         """Slots (B, K) → rows of the flattened batch (B·K,), before it is spread: b; after: b·K + k."""
