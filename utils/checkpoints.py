@@ -231,6 +231,7 @@ def _save(
         **content,
     }
     text = json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    _refuse_foreign_index(directory / _INDEX[kind])
     try:
         with atomic_write(directory / name, "wb") as file:
             file.write(data)
@@ -246,6 +247,19 @@ def _save(
         ) from error
     finally:
         _remove_leftovers(directory, kind)
+
+
+def _refuse_foreign_index(path: Path) -> None:
+    """Never write over a file that only happens to have the index's name."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        content = None
+        with suppress(ValueError):
+            content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{str(path.parent)!r} holds a {path.name!r} of something else. Move it away, or "
+                "save to another folder."
+            )
 
 
 def _remove_leftovers(directory: Path, kind: str) -> None:
