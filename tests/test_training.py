@@ -1,18 +1,26 @@
 """Training: the loss, the loop, early stopping, exact resume, and what goes wrong."""
 
+import dataclasses
 import json
 import math
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional
 
 from utils.checkpoints import CheckpointError
+from utils.datasets.batching import BucketedBatches, ParallelDataset
+from utils.datasets.vocabulary import Vocabulary
 from utils.history import History
 from utils.losses import LossOutput, evaluate_loss, translation_loss
+from utils.models.seq2seq import Seq2SeqConfig, build_model
 from utils.training import fit
 from utils.training_config import TrainingConfig, learning_rate_at
 
@@ -530,3 +538,87 @@ def test_mixed_precision_trains(monkeypatch):
     history = train(model, epochs=10, mixed_precision=True)
     assert history.train_loss[-1] < 0.8 * history.train_loss[0]
     assert all(value.dtype == torch.float32 for value in model.parameters())
+
+
+# --- with the real models and batches -------------------------------------------------------------
+
+DECODERS = [("cho", None), ("sutskever", None), ("bahdanau", "additive"), ("luong", "general")]
+
+
+def make_translator(decoder: str, attention: str | None, seed: int = 3) -> nn.Module:
+    torch.manual_seed(seed)
+    sizes = {"source_vocabulary_size": 12, "target_vocabulary_size": 12}
+    return build_model(
+        Seq2SeqConfig(
+            **sizes,
+            embedding_size=6,
+            hidden_size=7,
+            decoder=decoder,
+            attention=attention,
+            bidirectional=decoder != "sutskever",
+            dropout=0.3,
+        )
+    )
+
+
+def make_pairs(count: int, seed: int = 0) -> ParallelDataset:
+    words = list("abcdefgh")
+    generator = random.Random(seed)
+    sources = [generator.choices(words, k=generator.randint(1, 6)) for _ in range(count)]
+    vocabulary = Vocabulary(words)
+    return ParallelDataset(sources, [list(reversed(s)) for s in sources], vocabulary, vocabulary)
+
+
+@pytest.mark.parametrize(("decoder", "attention"), DECODERS)
+def test_real_models_resume_exactly_with_dropout_and_shuffled_batches(tmp_path, decoder, attention):
+    def run(seed, **arguments):
+        model = make_translator(decoder, attention, seed)
+        batches = BucketedBatches(make_pairs(40), batch_size=8, seed=5)
+        validation = BucketedBatches(make_pairs(9, seed=1), batch_size=4, shuffle=False)
+        return model, train(model, batches, validation, **arguments)
+
+    def interrupted(model, batch):
+        if model.training and next(steps) == 7:  # the third batch of the second epoch
+            raise RuntimeError("the cable was pulled")
+        return translation_loss(model, batch)
+
+    expected, expected_history = run(3)
+    steps = iter(range(100))
+    with pytest.raises(RuntimeError, match="cable"):
+        run(3, directory=tmp_path, compute_loss=interrupted)
+    model, history = run(4, directory=tmp_path, resume=True)
+    assert losses(history) == losses(expected_history)
+    assert weights_equal(model, expected)
+
+
+@pytest.mark.parametrize(("decoder", "attention"), DECODERS)
+@given(seed=st.integers(0, 999), more=st.integers(1, 4), junk=st.integers(0, 11))
+@settings(max_examples=10, deadline=None)
+def test_padding_changes_neither_loss_nor_gradients(decoder, attention, seed, more, junk):
+    model = make_translator(decoder, attention, seed).double().eval()
+    batch = make_pairs(5, seed).collate(range(5))
+    padded = dataclasses.replace(
+        batch,
+        **{
+            name: functional.pad(getattr(batch, name), (0, more), value=junk)
+            for name in ("source", "target_input", "target_output")
+        },
+    )
+    results = []
+    for each in (batch, padded):
+        model.zero_grad()
+        loss = translation_loss(model, each)
+        loss.total.backward()
+        results.append((loss, [p.grad.clone() for p in model.parameters()]))
+    (plain, gradients), (other, other_gradients) = results
+    assert plain.tokens == other.tokens
+    torch.testing.assert_close(other.total, plain.total, rtol=0, atol=1e-9)
+    torch.testing.assert_close(other_gradients, gradients, rtol=0, atol=1e-9)
+
+
+def test_the_loss_of_a_batch_is_that_of_its_sentences():
+    model, pairs = make_translator("bahdanau", "additive").double().eval(), make_pairs(6)
+    together = translation_loss(model, pairs.collate(range(6)))
+    alone = [translation_loss(model, pairs.collate([i])) for i in range(6)]
+    assert together.tokens == sum(loss.tokens for loss in alone)
+    torch.testing.assert_close(together.total, sum(loss.total for loss in alone), rtol=0, atol=1e-9)
