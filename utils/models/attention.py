@@ -51,13 +51,14 @@ def check_attention_mask(attention_mask: Tensor) -> None:
     if empty:
         raise ValueError(
             f"row {empty[0]} of attention_mask is False everywhere: there is nothing to attend to "
-            f"among its {attention_mask.shape[-1]} positions; leave empty sentences out of the batch"
+            f"among its {attention_mask.shape[-1]} positions; leave empty sentences out"
         )
 
 
 def masked_softmax(scores: Tensor, attention_mask: Tensor) -> Tensor:
-    """Softmax over the last axis; exactly 0 where `attention_mask` is False."""
-    return scores.masked_fill(~attention_mask, float("-inf")).softmax(dim=-1)
+    """Softmax over the last axis, in float32 at least; exactly 0 where the mask is False."""
+    precise = torch.promote_types(scores.dtype, torch.float32)  # bfloat16 rows do not sum to 1
+    return scores.masked_fill(~attention_mask, float("-inf")).softmax(dim=-1, dtype=precise)
 
 
 class Attention(nn.Module):
@@ -99,14 +100,21 @@ class Attention(nn.Module):
             source_lengths: (B,) int, real lengths; by default counted from the mask. Only the
                 local scores read it.
         Raises:
-            ValueError: shapes disagree (both are named), a row has nothing to attend to, or a
-                position-based score is out of its range.
+            ValueError: shapes disagree (both are named), a row has nothing to attend to or holds
+                NaN, or a position-based score is out of its range.
         """
         self._check(query, keys, values, attention_mask)
         check_attention_mask(attention_mask)
-        return self.attend(
+        output = self.attend(
             query, keys, values, attention_mask, step=step, source_lengths=source_lengths
         )
+        wrong = output.weights.isnan().flatten(1).any(dim=1).nonzero().flatten().tolist()
+        if wrong:
+            raise ValueError(
+                f"row {wrong[0]} gets no weights: its query or keys hold NaN or infinity, or its "
+                "local window holds no position that attention_mask allows"
+            )
+        return output
 
     def attend(
         self,
@@ -274,9 +282,10 @@ class LocalAttention(Attention):
         lengths = source_lengths.to(query.device).unsqueeze(1)  # (B, 1)
         if self.predictive:
             hidden = torch.tanh(self.centre_projection(query))  # (B, T, Q)
-            # float32: half precision cannot tell neighbouring positions of a long source apart
-            share = torch.sigmoid(self.centre_vector(hidden).squeeze(-1).float())  # (B, T)
-            return torch.minimum(lengths * share, (lengths - 1).float())
+            logits = self.centre_vector(hidden).squeeze(-1)  # (B, T)
+            # half precision cannot tell neighbouring positions of a long source apart
+            share = torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+            return torch.minimum(lengths * share, (lengths - 1).to(share.dtype))
         if step is None:
             raise ValueError("local-m looks around position t = step: pass step=")
         return torch.minimum(step.expand(query.shape[:2]), lengths - 1).float()  # (B, T)

@@ -59,15 +59,15 @@ class CellStack(nn.Module):
         gates = projected + fed @ self.cells[0].weight_ih[:, self.word_size :].T
         for layer, cell in enumerate(self.cells):
             if layer:
-                gates = self.dropout(top) @ cell.weight_ih.T + cell.bias_ih
+                gates = self.dropout(hiddens[-1]) @ cell.weight_ih.T + cell.bias_ih
             old = state.hidden[:, layer]
             if state.cell is None:
-                top = cell.advance(gates, old)
+                hiddens.append(cell.advance(gates, old))
             else:
-                top, memory = cell.advance(gates, (old, state.cell[:, layer]))
+                hidden, memory = cell.advance(gates, (old, state.cell[:, layer]))
+                hiddens.append(hidden)
                 memories.append(memory)
-            hiddens.append(top)
-        return top, state._replace(
+        return hiddens[-1], state._replace(
             hidden=torch.stack(hiddens, dim=1),
             cell=torch.stack(memories, dim=1) if memories else None,
             position=state.position + 1,

@@ -178,6 +178,9 @@ def unroll(
     if lengths is not None:
         check_lengths(lengths, inputs.shape[0], inputs.shape[1])
         lengths = lengths.to(inputs.device)
+        is_word = torch.arange(inputs.shape[1], device=inputs.device) < lengths.unsqueeze(1)
+        # whatever stands on padding, even NaN, must not reach a gradient
+        inputs = torch.where(is_word.unsqueeze(2), inputs, 0.0)
     outputs = []
     for step in range(inputs.shape[1]):
         new_state = cell(inputs[:, step], state)
@@ -199,7 +202,7 @@ def _advance(is_real: Tensor | None, new: State, old: State | None) -> State:
 
 def check_lengths(lengths: Tensor, batch_size: int, longest: int) -> None:
     """Raise a ValueError unless `lengths` is (B,) int with values from 1 to `longest`."""
-    if lengths.shape != (batch_size,) or lengths.is_floating_point():
+    if lengths.shape != (batch_size,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise ValueError(
             f"lengths must be {batch_size} integers, one a row, got shape "
             f"{tuple(lengths.shape)} of {lengths.dtype}"
