@@ -18,7 +18,9 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-UNWANTED = re.compile(r'<link rel="preload" as="font"[^>]*>\n?|(?<=<div) role="list"(?= class="cit)')
+UNWANTED = re.compile(
+    r'<link rel="preload" as="font"[^>]*>\n?|(?<=<div) role="list"(?= class="cit)'
+)
 
 
 def show_buttons(app: Sphinx, config: Config) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import Visitor, page_names
+from browsing import Visitor, page_names
 from playwright.sync_api import Page
 
 PAGES = page_names()

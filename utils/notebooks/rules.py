@@ -152,7 +152,9 @@ def short_cells(notebook: NotebookNode, root: Path) -> Iterator[str]:
 
 def exercises(notebook: NotebookNode, root: Path) -> Iterator[str]:
     text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    labels = re.findall(r"(?m)^`{3,}\{exercise(?:-start)?\}[^\n]*\n(?::[^\n]*\n)*?:label: (\S+)", text)
+    labels = re.findall(
+        r"(?m)^`{3,}\{exercise(?:-start)?\}[^\n]*\n(?::[^\n]*\n)*?:label: (\S+)", text
+    )
     solved = re.findall(r"(?m)^`{3,}\{solution(?:-start)?\} (\S+)((?:\n:[^\n]*)*)", text)
     if re.match(r"\d\d-", notebook.get("stem", "")) and not 4 <= len(labels) <= 6:
         yield f"there are {len(labels)} exercises with a label, expected 4 to 6"

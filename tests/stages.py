@@ -1,0 +1,98 @@
+"""Run every test of the book, stage by stage, and say at the end what held (`make test`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+STRICT = ROOT / "_build" / "strict"
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-n", "2"]
+
+
+def run(*command: str | Path, **environment: str) -> bool:
+    """Run one command in the root; True if it succeeded."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def style() -> bool:
+    """Lint and formatting of code and notebooks."""
+    return run(BIN / "ruff", "check", ".") & run(BIN / "ruff", "format", "--check", ".")
+
+
+def unit() -> bool:
+    """Unit and property tests, layers, rules for notebooks; coverage of utils."""
+    return run(
+        *PYTEST, "tests", "--ignore=tests/browser", "--cov", "--cov-report=term:skip-covered"
+    )
+
+
+def notebooks() -> bool:
+    """Every notebook, executed afresh and compared with its stored outputs."""
+    found = sorted((ROOT / "book").glob("*.ipynb"))
+    options = "--nbval --nbval-current-env --nbval-cell-timeout=600 -n 2 --dist loadscope".split()
+    sanitise = f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"
+    return bool(found) and run(
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        *options,
+        sanitise,
+        *found,
+        ATTENTION_BOOK_DEVICE="cpu",
+        PYTHONHASHSEED="0",
+    )
+
+
+def build() -> bool:
+    """The whole book from nothing; a warning is an error."""
+    shutil.rmtree(STRICT, ignore_errors=True)
+    options = "-W -n --keep-going -q --path-output".split()
+    return run(BIN / "jupyter-book", "build", ".", *options, STRICT)
+
+
+def browser() -> bool:
+    """The pages just built, in headless Chromium without a network."""
+    html = STRICT / "_build" / "html"
+    return run(*PYTEST, "tests/browser", ATTENTION_BOOK_HTML=str(html))
+
+
+STAGES: dict[str, Callable[[], bool]] = {
+    stage.__name__: stage for stage in (style, unit, notebooks, build, browser)
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the named stages, or all; returns the exit status."""
+    unknown = set(names) - set(STAGES)
+    if unknown:
+        print(f"unknown stages {sorted(unknown)}; there are {list(STAGES)}", file=sys.stderr)
+        return 2
+    summary = []
+    for name, stage in STAGES.items():
+        if names and name not in names:
+            continue
+        print(f"\n=== {name}: {stage.__doc__}", flush=True)
+        started = time.monotonic()
+        held = stage()
+        verdict = "passed" if held else "FAILED"
+        summary.append((name, verdict, time.monotonic() - started))
+    print("\n=== summary")
+    for name, verdict, seconds in summary:
+        print(f"{name:<10} {verdict:<7} {seconds:6.0f} s")
+    return int(any(verdict == "FAILED" for _, verdict, _ in summary))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
