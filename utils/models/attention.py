@@ -23,7 +23,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-SCORES = ("dot", "general", "additive", "concat", "location", "local-m", "local-p")
+CONTENT_SCORES = ("dot", "general", "additive", "concat")
+SCORES = (*CONTENT_SCORES, "location", "local-m", "local-p")
 
 
 class AttentionOutput(NamedTuple):
@@ -334,9 +335,9 @@ def build_attention(
         case "location":
             return LocationAttention(query_size=query_size, longest_source=longest_source)
         case "local-m" | "local-p":
-            if local_score not in ("dot", "general", "additive", "concat"):
+            if local_score not in CONTENT_SCORES:
                 raise ValueError(
-                    f"a local window needs a content score (dot, general, additive or concat), "
+                    f"a local window needs a content score, one of {', '.join(CONTENT_SCORES)}; "
                     f"got local_score={local_score!r}"
                 )
             content = build_attention(

@@ -142,7 +142,7 @@ class BahdanauDecoder(Decoder):
         return hidden, looked, state
 
     def step(self, tokens: Tensor, state: DecoderState, encoded: Encoded) -> StepOutput:
-        words = self._embed(tokens.unsqueeze(1)).squeeze(1)  # (B, E)
+        words = self._embed_step(tokens, state).squeeze(1)  # (B, E)
         hidden, looked, state = self._advance(self.recurrence.project_words(words), state, encoded)
         logits = self.readout(hidden, looked.context, words)
         return StepOutput(logits, state, looked.weights, looked)
@@ -249,7 +249,7 @@ class LuongDecoder(Decoder):
         return attentional, looked, new_state._replace(attentional=attentional)
 
     def step(self, tokens: Tensor, state: DecoderState, encoded: Encoded) -> StepOutput:
-        words = self._embed(tokens.unsqueeze(1))  # (B, 1, E)
+        words = self._embed_step(tokens, state)  # (B, 1, E)
         if self.input_feeding:
             projected = self.recurrence.project_words(words.squeeze(1))
             attentional, looked, state = self._advance(projected, state, encoded)

@@ -90,6 +90,15 @@ class Decoder(nn.Module):
         check_token_ids("target", tokens, self.vocabulary_size)
         return self.dropout(self.embedding(tokens))  # (B, T, E)
 
+    def _embed_step(self, tokens: Tensor, state: DecoderState) -> Tensor:
+        """The words just written, (B,) → (B, 1, E)."""
+        if tokens.shape != state.position.shape:
+            raise ValueError(
+                f"tokens must be ({len(state.position)},), one word for each row of the state, "
+                f"got {tuple(tokens.shape)}"
+            )
+        return self._embed(tokens.unsqueeze(1))
+
     def _first_state(self, first: Tensor, encoded: Encoded) -> DecoderState:
         """Cut (B, L·H), or (B, 2·L·H) for an LSTM, into the first state's layers."""
         parts = first.unflatten(1, (-1, self.num_layers, self.hidden_size))  # (B, 1 or 2, L, H)
@@ -245,7 +254,7 @@ class FixedVectorDecoder(Decoder):
         return self.readout(hidden, inputs), state
 
     def step(self, tokens: Tensor, state: DecoderState, encoded: Encoded) -> StepOutput:
-        logits, state = self._decode(self._embed(tokens.unsqueeze(1)), state, encoded)
+        logits, state = self._decode(self._embed_step(tokens, state), state, encoded)
         return StepOutput(logits.squeeze(1), state)
 
     def forward(self, target_input: Tensor, encoded: Encoded) -> DecoderOutput:

@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass, fields
 
 from torch import Tensor, nn
 
-from utils.models.attention import SCORES, build_attention
+from utils.models.attention import CONTENT_SCORES, SCORES, build_attention
 from utils.models.attention_decoders import BahdanauDecoder, LuongDecoder
 from utils.models.decoders import (
+    CELLS,
     Decoder,
     DecoderOutput,
     DecoderState,
@@ -66,6 +67,13 @@ class Seq2SeqConfig:
             raise ValueError(f"input feeding belongs to decoder 'luong', got {self.decoder!r}")
         if self.summary_size is not None and self.decoder not in FIXED_VECTOR_DECODERS:
             raise ValueError(f"summary_size is the width of c; decoder {self.decoder!r} has no c")
+        if self.cell not in CELLS:
+            raise ValueError(f"unknown cell {self.cell!r}; choose one of {', '.join(CELLS)}")
+        if self.local_score not in CONTENT_SCORES:
+            raise ValueError(
+                f"a local window needs a content score, one of {', '.join(CONTENT_SCORES)}; "
+                f"got local_score={self.local_score!r}"
+            )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         for field in fields(self):
