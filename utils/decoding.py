@@ -44,7 +44,7 @@ class SearchTree:
 
 
 def default_limits(encoded: Encoded) -> Tensor:
-    """(B,) int64: at most 2 · source length + 10 words, a limit that ignores the rest of a batch."""
+    """(B,) int64: 2 · source length + 10 words, a limit that ignores the rest of the batch."""
     return 2 * encoded.source_lengths + 10
 
 
@@ -54,6 +54,18 @@ def _limits(encoded: Encoded, maximum_length: int | None) -> Tensor:
     if maximum_length < 1:
         raise ValueError(f"maximum_length must be at least 1 word, got {maximum_length}")
     return torch.full_like(encoded.source_lengths, maximum_length)
+
+
+def _log_probabilities(logits: Tensor, *, rows_per_sentence: int) -> Tensor:
+    """log softmax over the vocabulary; a sentence whose scores hold NaN is an error."""
+    log_probabilities = logits.log_softmax(dim=-1)
+    wrong = log_probabilities.isnan().any(dim=-1).nonzero()
+    if len(wrong):
+        raise ValueError(
+            f"the model's scores for sentence {int(wrong[0]) // rows_per_sentence} of the batch "
+            "are NaN; are its weights finite? a diverged training leaves such a model"
+        )
+    return log_probabilities
 
 
 def _trim(weights: list[Tensor], row: int, steps: int, length: int) -> Tensor | None:
@@ -115,7 +127,9 @@ def sample(
         )
 
     def choose(log_probabilities: Tensor) -> Tensor:
-        flattened = (log_probabilities / temperature).softmax(dim=-1)
+        # relative to the likeliest word, so that no temperature overflows
+        behind = log_probabilities - log_probabilities.amax(dim=-1, keepdim=True)
+        flattened = (behind / temperature).softmax(dim=-1)
         return torch.multinomial(flattened, 1, generator=generator).squeeze(1)
 
     return _write(model, inputs, maximum_length, bos_id, eos_id, choose=choose)
@@ -134,7 +148,7 @@ def _write(model, inputs, maximum_length, bos_id, eos_id, *, choose) -> list[Hyp
         for step in range(int(limits.max())):
             output = model.step(tokens, state, encoded)
             state = output.state
-            log_probabilities = output.logits.log_softmax(dim=-1)
+            log_probabilities = _log_probabilities(output.logits, rows_per_sentence=1)
             tokens = choose(log_probabilities)
             total = total + torch.where(is_open, log_probabilities[rows, tokens], 0.0)
             written.append(torch.where(is_open, tokens, -1))
@@ -196,7 +210,7 @@ def beam_search(
         raise ValueError(f"beam_size must be at least 1, got {beam_size}")
     if not 1 <= best <= beam_size:
         raise ValueError(f"best must be from 1 to beam_size={beam_size}, got {best}")
-    if length_penalty < 0:
+    if not length_penalty >= 0:
         raise ValueError(f"length_penalty must be at least 0, got {length_penalty}")
     with _evaluating(model):
         encoded, state = model.start(model.encode(*inputs))
@@ -243,7 +257,7 @@ class _Beam:
         self.trees = [SearchTree() for _ in range(self.batch_size)] if keep_tree else []
 
     def rows_of(self, slots: Tensor) -> Tensor:
-        """Slots (B, K) → rows of the flattened batch (B·K,), before it is spread: b; after: b·K + k."""
+        """Slots (B, K) → rows of the model's batch (B·K,): b · K + slot, at first b alone."""
         base = torch.arange(self.batch_size, device=slots.device).unsqueeze(1)  # (B, 1)
         scale = self.beam_size if self.history else 1
         return (base * scale + slots).flatten()
@@ -254,7 +268,8 @@ class _Beam:
     def advance(self, logits: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Extend every live slot, keep the best; return flat parents (B·K,) and tokens (B·K,)."""
         vocabulary_size = logits.shape[-1]
-        step_scores = logits.log_softmax(dim=-1).view(self.batch_size, self.beam_size, -1)
+        step_scores = _log_probabilities(logits, rows_per_sentence=self.beam_size)
+        step_scores = step_scores.view(self.batch_size, self.beam_size, -1)  # (B, K, V)
         candidates = (self.totals.unsqueeze(-1) + step_scores).flatten(1)  # (B, K·V)
         width = min(self.beam_size, candidates.shape[1])
         totals, chosen = candidates.topk(width, dim=1)
