@@ -8,7 +8,12 @@ from typing import Any
 
 from utils.experiments.store import RESULTS, store_run
 
-EXPERIMENTS: tuple[str, ...] = ()
+EXPERIMENTS: tuple[str, ...] = (
+    "source-order",
+    "gated-units",
+    "context-width",
+    "short-to-long",
+)
 
 
 def experiment_module(name: str) -> ModuleType:
