@@ -405,6 +405,8 @@ def test_resume_after_the_time_ran_out_goes_on_inside_the_epoch(tmp_path, monkey
     )
     assert first.stopped == "time"
     assert first.seconds == [6.0, 3.0]  # the second epoch was cut in the middle
+    position = json.loads((tmp_path / "training.json").read_text())["state"]["position"]
+    assert (position["epoch"], position["batch"]) == (1, 3)
     model = make_model(seed=4)
     history = train(model, directory=tmp_path, resume=True, epochs=3)
     assert weights_equal(model, expected)
@@ -622,3 +624,23 @@ def test_the_loss_of_a_batch_is_that_of_its_sentences():
     alone = [translation_loss(model, pairs.collate([i])) for i in range(6)]
     assert together.tokens == sum(loss.tokens for loss in alone)
     torch.testing.assert_close(together.total, sum(loss.total for loss in alone), rtol=0, atol=1e-9)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("mixed_precision", [False, True])
+def test_training_and_resuming_on_a_gpu(tmp_path, mixed_precision):
+    def run(epochs, **arguments):
+        model = make_translator("bahdanau", "additive")
+        config = TrainingConfig(epochs=epochs, mixed_precision=mixed_precision)
+        batches = BucketedBatches(make_pairs(40), batch_size=8)
+        history = fit(model, batches, batches, config, device="cuda", progress=False, **arguments)
+        return model, history
+
+    expected, expected_history = run(4)
+    run(2, checkpoint_directory=tmp_path)
+    model, history = run(4, checkpoint_directory=tmp_path, resume=True)
+    assert all(parameter.is_cuda for parameter in model.parameters())
+    assert history.train_loss == pytest.approx(expected_history.train_loss, abs=1e-3)
+    assert history.train_loss[-1] < history.train_loss[0]
+    assert evaluate_loss(model, BucketedBatches(make_pairs(40), batch_size=8)) < 2.5
