@@ -5,7 +5,7 @@ links, and *possible* ones where the choice can be argued. The conventions:
 
 - words that translate each other: sure, determiners included;
 - `not`: sure for `ne` and for `pas`; `does`/`do`: possible for the verb, which carries
-  the person and number in French;
+  the person and number in French, and for `ne`, since both announce the negation;
 - `of`, `'s`, `'`: sure for `de`; `near`: sure for `près` and `de`; `because`: sure for
   `parce` and `que`;
 - a contraction (`du` = `de` + `le`) has the links of both its parts;

@@ -152,12 +152,13 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
         *("garden", "house", "tree", "school"),
     ),
     "new": ("book", "hat", "picture", "garden", "house", "school", "tree"),
-    "red": ("bird", "book", "apple", "hat", "house", "school", "tree"),
+    "red": ("bird", "book", "apple", "hat", "picture", "house", "school", "tree"),
     "white": ("cat", "bird", "cow", "book", "hat", "house", "school"),
     "round": ("apple", "hat", "picture", "garden", "house", "tree"),
     "happy": ("girl", "boy", "man", "woman", "cat", "bird", "cow"),
 }
-# In the test split only: every word of these is trained on, but never these pairs.
+# In the test split only. Every word of these is trained on, and every one of the nouns
+# with another adjective on the same side; only the pairs themselves are new.
 HELD_OUT = frozenset(
     {
         ("small", "tree"),
@@ -168,7 +169,7 @@ HELD_OUT = frozenset(
         ("red", "hat"),
         ("white", "cat"),
         ("round", "picture"),
-        ("happy", "woman"),
+        ("happy", "bird"),
     }
 )
 # What can be said to be so with "is": "new" would be another word in French there.

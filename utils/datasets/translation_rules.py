@@ -295,8 +295,8 @@ class Translator:
         """The verb with what stands around it: negation, moving adverb, predicate.
 
         Links of a negated verb, *does not see* → *ne voit pas*: *not* is sure for *ne* and
-        for *pas*; *does* carries person and number, which French puts on the verb, so it is
-        possible for *voit*.
+        for *pas*. *does* is possible for *voit*, because it carries person and number,
+        which French puts on the verb; and for *ne*, because both announce the negation.
 
         Args:
             object_gap: the object stands elsewhere (*the cat that the girl sees*).
@@ -318,7 +318,8 @@ class Translator:
             index = self.expect(INFINITIVE_WITH_OBJECT if object_gap else INFINITIVE)
             verb = VERB_OF[self.words[index], PLURAL]
             middle = Piece(verb.french(number), (index,), (auxiliary,))
-            pieces = [Piece("ne", (negation,)), middle, Piece("pas", (negation,))]
+            first = Piece("ne", (negation,), (auxiliary,))
+            pieces = [first, middle, Piece("pas", (negation,))]
         if adverb is not None:
             self.phenomena.add(tags.REORDERED_ADVERB)
             pieces.append(Piece(MOVING_ADVERBS[self.words[adverb]], (adverb,)))
