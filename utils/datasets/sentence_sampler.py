@@ -1,18 +1,14 @@
 """Draws grammatical English sentences of an exact number of words.
 
-A phrase-structure grammar whose rules are weighted; a rule takes part in a draw only if
-it can fill the words that are left. So every length comes out exactly, without
-retries, and the weights are simply the chances among the rules that fit.
+The rules decide what is *likely* (birds sing, girls buy hats); what is *grammatical*,
+and what it means in French, is the business of `translation_rules`.
 """
 
 from __future__ import annotations
 
 import random
-from bisect import bisect
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
 
 from utils.datasets import phenomena as tags
 from utils.datasets.lexicon import (
@@ -30,6 +26,7 @@ from utils.datasets.lexicon import (
     Noun,
     begins_with_vowel_sound,
 )
+from utils.datasets.phrase_structure import Choice, PhraseStructure, Rule, one_of
 
 # How many words a phrase may have; longer sentences are several clauses.
 SIZES = {"clause": (3, 16), "full clause": (5, 16), "subject": (2, 6)}
@@ -41,26 +38,7 @@ MIXED_KINDS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """A leaf: one of several word sequences of the same length, all equally likely."""
-
-    options: tuple[tuple[str, ...], ...]
-
-    @property
-    def length(self) -> int:
-        return len(self.options[0])
-
-
-Symbol = str | Choice | tuple  # a word, a leaf, or a phrase (name, feature, …)
-Rule = tuple[float, tuple[Symbol, ...]]  # weight, what the phrase consists of
-
-
-def one_of(*words: str) -> Choice:
-    return Choice(tuple((word,) for word in words))
-
-
-class SentenceSampler:
+class SentenceSampler(PhraseStructure):
     """Draws sentences that show no other than the given phenomena.
 
     Elision and contraction depend on neighbouring words: the sampler makes elision rare
@@ -72,6 +50,7 @@ class SentenceSampler:
     """
 
     def __init__(self, phenomena: Iterable[str], *, held_out: bool) -> None:
+        super().__init__(sizes=SIZES)
         self.phenomena = frozenset(phenomena)
         self.held_out = held_out
         self.nouns = [
@@ -79,74 +58,22 @@ class SentenceSampler:
             for noun in NOUNS
             if tags.ELISION in self.phenomena or not begins_with_vowel_sound(noun.french_singular)
         ]
-        # Caches belong to the instance: the rules depend on its arguments.
-        self.rules = lru_cache(maxsize=None)(self.rules)
-        self.fits = lru_cache(maxsize=None)(self.fits)
-        self.first_sizes = lru_cache(maxsize=None)(self.first_sizes)
-        self.plan = lru_cache(maxsize=None)(self.plan)
         self.nominal = lru_cache(maxsize=None)(self.nominal)
         self.described = lru_cache(maxsize=None)(self.described)
 
-    # Drawing
-
     def sentence(self, length: int, generator: random.Random) -> tuple[str, ...]:
-        """Draws a sentence of exactly `length` words, or raises ValueError if there is none."""
+        """Draws a sentence of exactly `length` words.
+
+        Raises:
+            ValueError: there is no sentence of that length.
+        """
         if not self.fits(("sentence",), length):
-            raise ValueError(
-                f"no sentence of {length} words with these phenomena; expected 3 words or more"
-            )
+            raise ValueError(f"no sentence has {length} words; expected 3 or more")
         words: list[str] = []
         self.draw(("sentence",), length, generator, words)
         return _respell(words)
 
-    def draw(self, symbol: Symbol, length: int, generator: random.Random, words: list[str]) -> None:
-        if isinstance(symbol, str):
-            words.append(symbol)
-            return
-        if isinstance(symbol, Choice):
-            words += symbol.options[int(generator.random() * len(symbol.options))]
-            return
-        cumulative, sequences = self.plan(symbol, length)
-        parts = sequences[bisect(cumulative, generator.random() * cumulative[-1])]
-        while parts:
-            sizes = self.first_sizes(parts, length)
-            size = sizes[int(generator.random() * len(sizes))]
-            self.draw(parts[0], size, generator, words)
-            parts, length = parts[1:], length - size
-
-    def plan(self, symbol: tuple, length: int) -> tuple[list[float], list[tuple[Symbol, ...]]]:
-        """The rules that can fill `length` words: cumulative weights, and the sequences."""
-        fitting = [rule for rule in self.rules(symbol) if self.first_sizes(rule[1], length)]
-        return list(accumulate(weight for weight, _ in fitting)), [parts for _, parts in fitting]
-
-    def fits(self, symbol: Symbol, length: int) -> bool:
-        if isinstance(symbol, str):
-            return length == 1
-        if isinstance(symbol, Choice):
-            return length == symbol.length
-        shortest, longest = SIZES.get(symbol[0], (1, length))
-        if not shortest <= length <= longest:
-            return False
-        return any(self.first_sizes(parts, length) for _, parts in self.rules(symbol))
-
-    def first_sizes(self, parts: tuple[Symbol, ...], length: int) -> list[int]:
-        """How many words the first part may take so that the others can fill the rest."""
-        if len(parts) > length:
-            return []
-        if len(parts) == 1:
-            return [length] if self.fits(parts[0], length) else []
-        first, rest = parts[0], parts[1:]
-        sizes = range(1, length - len(rest) + 1) if isinstance(first, tuple) else [1]
-        if isinstance(first, Choice):
-            sizes = [first.length]
-        return [n for n in sizes if self.fits(first, n) and self.first_sizes(rest, length - n)]
-
     # Rules
-
-    def rules(self, symbol: tuple) -> list[Rule]:
-        """What a phrase may consist of; a weight of 0 switches a rule off."""
-        found = getattr(self, "_" + symbol[0].replace(" ", "_"))(*symbol[1:])
-        return [(weight, parts) for weight, parts in found if weight and None not in parts]
 
     def allows(self, *phenomena: str) -> bool:
         return self.phenomena.issuperset(phenomena)
