@@ -20,7 +20,7 @@ SETTINGS = SHARED_SETTINGS | {
     "decoder": "cho",
     "conditions": [
         {"cell": "gru"},
-        {"cell": "tanh", "hidden_size": 184, "learning_rate": 1e-3},
+        {"cell": "tanh", "hidden_size": 181, "learning_rate": 1e-3},
     ],
 }
 QUICK = QUICK_SETTINGS | {"conditions": [{"cell": "gru"}, {"cell": "tanh", "hidden_size": 24}]}

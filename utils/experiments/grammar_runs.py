@@ -12,7 +12,7 @@ from utils.training_config import TrainingConfig
 
 # Settings that every experiment on the grammar has; each names its own values beside them.
 SHARED_SETTINGS: dict[str, Any] = {
-    "train_size": 10_000,
+    "train_size": 6_000,
     "validation_size": 500,
     "test_size": 500,
     "minimum_length": 4,
@@ -21,7 +21,7 @@ SHARED_SETTINGS: dict[str, Any] = {
     "embedding_size": 64,
     "hidden_size": 128,
     "batch_size": 64,
-    "epochs": 8,
+    "epochs": 7,
     "learning_rate": 3e-3,
     "schedule": "cosine",
     "patience": None,
