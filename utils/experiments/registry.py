@@ -13,6 +13,10 @@ EXPERIMENTS: tuple[str, ...] = (
     "gated-units",
     "context-width",
     "short-to-long",
+    "attention-lengths",
+    "luong-scores",
+    "luong-windows",
+    "luong-feeding",
 )
 
 
