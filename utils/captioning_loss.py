@@ -104,8 +104,10 @@ class CaptionLoss:
 
 def word_log_likelihoods(logits: Tensor, batch: CaptionBatch) -> Tensor:
     """log p of every reference word in nats, (B, T); 0 at padding."""
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()  # sums over the vocabulary need the digits
     losses = functional.cross_entropy(
-        logits.float().flatten(0, 1),  # (B, T, V) → (B · T, V)
+        logits.flatten(0, 1),  # (B, T, V) → (B · T, V)
         batch.target_output.flatten(),
         reduction="none",
     )
