@@ -66,6 +66,7 @@ class Visitor:
             color_scheme=scheme, viewport={"width": width, "height": 900}
         )
         self.stack.callback(context.close)
+        context.set_default_timeout(120_000)  # a busy machine is slow, not wrong
         context.route("**/*", self.block)
         page = context.new_page()
         page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
