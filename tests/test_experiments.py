@@ -177,7 +177,7 @@ class TestAttribution:
             encoded = model.encoder.encode_vectors(vectors, batch.source_lengths)
             logits = model.decoder(batch.target_input, encoded).logits
             word = batch.target_output[row, step]
-            return float(logits[row, step].log_softmax(-1)[word])
+            return logits[row, step].log_softmax(-1)[word].item()
 
         def slopes(position):
             for unit in range(vectors.shape[2]):

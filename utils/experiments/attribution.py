@@ -95,7 +95,5 @@ def attribution_summary(
         found["similarity"].append(row_similarity(words))
         found["gold_similarity"].append(row_similarity(gold))
         found["on_gold"].append(float(np.trace(shares)) / count)
-        found["elsewhere"].append(
-            float(shares.sum() - np.trace(shares)) / (count * (count - 1))
-        )
+        found["elsewhere"].append(float(shares.sum() - np.trace(shares)) / (count * (count - 1)))
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}

@@ -17,7 +17,7 @@ from utils.experiments.grammar_runs import (
     train_and_score,
 )
 
-DESCRIPTION = "Does translation get better as the fixed vector c gets wider, and where does it fail?"
+DESCRIPTION = "Does translation get better as c gets wider, and at which lengths does it fail?"
 SEEDS = (1, 2, 3, 4, 5)
 SETTINGS = SHARED_SETTINGS | {
     "decoder": "cho",
