@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from chromium import ADVICE, find_chromium
+
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 STRICT = ROOT / "_build" / "strict"
@@ -78,6 +80,9 @@ def main(names: list[str]) -> int:
     unknown = set(names) - set(STAGES)
     if unknown:
         print(f"unknown stages {sorted(unknown)}; there are {list(STAGES)}", file=sys.stderr)
+        return 2
+    if "browser" in (names or STAGES) and find_chromium() is None:
+        print(ADVICE, file=sys.stderr)  # said now and not after minutes of other tests
         return 2
     summary = []
     for name, stage in STAGES.items():

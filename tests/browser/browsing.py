@@ -5,32 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 from pathlib import Path
 
-import pytest
 import yaml
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = Path(os.environ.get("ATTENTION_BOOK_HTML", ROOT / "_build" / "html")).resolve()
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 
 
 def page_names() -> list[str]:
     """Every page of the table of contents, and the search page."""
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     return [*re.findall(r"'(?:root|file)': '([^']+)'", str(contents)), "search"]
-
-
-def chromium_path() -> str:
-    """The installed Chromium or Chrome."""
-    candidates = [os.environ.get("CHROMIUM"), *map(shutil.which, BROWSERS), MAC_CHROME]
-    for candidate in candidates:
-        if candidate and Path(candidate).exists():
-            return candidate
-    pytest.fail("no Chromium or Chrome found: install one, or set CHROMIUM to its path")
 
 
 class Visitor:

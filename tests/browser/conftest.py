@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from browsing import HTML, Visitor, chromium_path
+from browsing import HTML, Visitor
+from chromium import ADVICE, find_chromium
 from playwright.sync_api import Browser, sync_playwright
 
 
@@ -24,9 +25,12 @@ def html() -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Headless Chromium that resolves no host name."""
+    path = find_chromium()
+    if path is None:
+        pytest.fail(ADVICE)
     arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=arguments)
+        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
         yield chromium
         chromium.close()
 
