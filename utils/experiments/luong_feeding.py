@@ -1,5 +1,7 @@
 """Chapter 5: does it help to feed the attentional state back, and to reverse the source?
 
+The plain model is "general" of `luong_scores`, with everything else the same.
+
 Source: Luong et al. 2015, §3.3 and table 1 (input feeding, and reversal with attention);
 Sutskever et al. 2014, §3.3 (reversal). Deviations: as in `luong_scores`.
 """
@@ -21,10 +23,9 @@ QUICK = ATTENTION_QUICK
 
 
 def run(seed: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Train the plain model, one with input feeding, one on reversed sources."""
+    """Train a model with input feeding, and one on reversed sources."""
     records = []
     for name, feeding, reverse in (
-        ("plain", False, False),
         ("input feeding", True, False),
         ("reversed source", False, True),
     ):

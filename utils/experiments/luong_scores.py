@@ -29,8 +29,19 @@ ATTENTIONS: dict[str, dict[str, Any]] = {
 }
 # One direction, as in the paper: then states of encoder and decoder have one size, and dot can
 # take part with the same encoder as the others.
-SMALLER = {"train_size": 8_000, "hidden_size": 96, "epochs": 4, "bidirectional": False}
-SETTINGS = ATTENTION_SETTINGS | SMALLER | {"window": 4}
+SETTINGS = ATTENTION_SETTINGS | {
+    "train_size": 6_000,
+    "maximum_length": 16,
+    "edges": [4, 8, 12, 17],
+    "embedding_size": 48,
+    "hidden_size": 64,
+    "bidirectional": False,
+    "update_gate_bias": 0.0,
+    "batch_size": 64,
+    "epochs": 5,
+    "learning_rate": 8e-3,
+    "window": 4,
+}
 QUICK = ATTENTION_QUICK
 
 

@@ -1,5 +1,7 @@
 """Chapter 5: how wide must a local window be? D = 10 covers a whole short sentence.
 
+D = 4 is part of `luong_scores`, with everything else the same.
+
 Source: Luong et al. 2015, §3.2, where D = 10. Deviations: as in `luong_scores`.
 """
 
@@ -11,7 +13,7 @@ from utils.experiments.luong_scores import SETTINGS as SCORE_SETTINGS
 DESCRIPTION = "How does the half-width D of a local window change quality and alignment?"
 SEEDS = (1, 2, 3, 4, 5)
 SETTINGS = {name: value for name, value in SCORE_SETTINGS.items() if name != "window"} | {
-    "windows": [1, 2, 4, 10]
+    "windows": [1, 2, 10]
 }
 QUICK = ATTENTION_QUICK | {"windows": [1, 4]}
 
