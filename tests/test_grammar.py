@@ -132,9 +132,10 @@ def test_no_elision_or_contraction_is_missed(samples):
     for example in samples:
         for word, following in zip(example.target, example.target[1:], strict=False):
             vowel = re.match("[aeiouéèêhœ]", following)
-            if word in ("le", "la", "de", "ne", "que", "ce", "beau", "nouveau"):
-                closed = word in ("beau", "nouveau") and following in ("et", "ici")
-                assert not vowel or closed, example.target
+            if word in ("le", "la", "de", "ne", "que", "ce"):
+                assert not vowel, example.target
+            if word in ("beau", "vieux", "nouveau"):  # in front of a verb they may stand
+                assert following not in ("oiseau", "homme", "arbre"), example.target
             if word in ("l'", "d'", "n'", "qu'", "cet", "bel", "vieil", "nouvel"):
                 assert vowel, example.target
             assert (word, following) not in lexicon.CONTRACTION, example.target
@@ -265,7 +266,7 @@ def test_these_sentences_do_not_change():
     """Stored results depend on the sampled data: change it knowingly, and rerun them."""
     drawn = GRAMMAR.sample(3, seed=0, maximum_length=12)
     assert [" ".join(example.source) for example in drawn] == [
-        "the happy men 's house is small",
+        "the happy men 's school is small",
         "the beautiful women see two red pictures",
         "the man who eats the big apple arrives",
     ]
@@ -305,7 +306,7 @@ def test_every_held_out_word_is_trained_on_in_the_same_place():
             for other, nouns in lexicon.COMBINATIONS.items()
             if noun in nouns and prenominal[other] == prenominal[adjective]
         ]
-        assert [other for other in same_side if (other, noun) not in lexicon.HELD_OUT]
+        assert sum((other, noun) not in lexicon.HELD_OUT for other in same_side) >= 2
 
 
 def test_vocabularies_are_closed_and_complete(samples):

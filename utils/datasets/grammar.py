@@ -9,8 +9,9 @@ links, and *possible* ones where the choice can be argued. The conventions:
 - `of`, `'s`, `'`: sure for `de`; `near`: sure for `près` and `de`; `because`: sure for
   `parce` and `que`;
 - a contraction (`du` = `de` + `le`) has the links of both its parts;
-- the article of what is possessed (`le` in `le livre de la fille`) has no English word:
-  possible for `'s` and for the noun that decides its form.
+- the article of what is possessed (`le` in `le livre de la fille`) has no English word
+  of its own: possible for `'s`, for the noun that decides its form, and for a `the` that
+  opens the English phrase.
 
 Lengths are always in source words. Nothing is downloaded.
 """

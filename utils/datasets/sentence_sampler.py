@@ -114,7 +114,7 @@ class SentenceSampler(PhraseStructure):
                 weight = 1 if negated and self.allows(tags.NEGATION) else 3 * (not negated)
                 what = self.described("any", number, prenominal, negated)
                 rules += [
-                    (3 * weight, (self.determiner(number), what)),
+                    (6 * weight, (self.determiner(number), what)),
                     (weight * self.allows(tags.POSSESSIVE), (("owner",), what)),
                 ]
         return rules
@@ -239,8 +239,7 @@ class SentenceSampler(PhraseStructure):
 
     def _owner(self) -> list[Rule]:
         rules: list[Rule] = [(4, (("basic", "person", number), "'s")) for number in NUMBERS]
-        pet = ("basic", "person", SINGULAR), "'s", ("nominal", "animal", SINGULAR), "'s"
-        return [*rules, (1, pet), (1, (("basic", "animal", SINGULAR), "'s"))]
+        return [*rules, (1, (("basic", "animal", SINGULAR), "'s"))]
 
     def _negated_object(self, kind: str) -> list[Rule]:
         """*does not see a cat*: without a relative clause, which French would put otherwise."""

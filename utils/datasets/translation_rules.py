@@ -190,9 +190,10 @@ class Translator:
             self.phenomena.add(tags.POSSESSIVE)
             owned = True
             group = self.noun_group(NUMBERS)
-            # No English word stands for this article: 's makes the phrase definite, and
-            # the noun decides between le, la and les.
-            article = Piece(group.article(DETERMINERS["the"][1]), (), (marker, group.noun[0]))
+            # No English word stands for this article alone: 's makes the phrase definite,
+            # the noun decides between le, la and les, and *the* may open the phrase.
+            hints = (marker, group.noun[0], *([index] if determiner == "the" else []))
+            article = Piece(group.article(DETERMINERS["the"][1]), (), hints)
             pieces = [article, *group.pieces(), Piece("de", (marker,)), *pieces]
         # A girl's book is "the book of a girl": definite, so no *de* there.
         without_article = negated and indefinite and not owned
