@@ -76,7 +76,8 @@ def content_score(name: str, weights: dict[str, Tensor], query: list, word: list
     if name == "dot":
         return inner(query, word)
     if name == "general":
-        return inner(query, matrix_times(weights["key_projection.weight"], word))
+        matrix = weights["key_projection.weight"] / len(query) ** 0.5  # stored times √Q
+        return inner(query, matrix_times(matrix, word))
     # v · tanh(W s + U h); Luong's concat, v · tanh(W [s; h]), has W and U side by side in one W
     joined = torch.cat(
         [weights["query_projection.weight"], weights["key_projection.weight"]], dim=1

@@ -125,7 +125,8 @@ def attend_with(score, words: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def general_score(decoder, query):
-    return lambda word: query @ linear(decoder.attention.key_projection, word)
+    size = len(query)  # W is stored times √Q
+    return lambda word: query @ linear(decoder.attention.key_projection, word) / size**0.5
 
 
 def additive_score(decoder, query):
@@ -278,8 +279,9 @@ def test_cell_stack_equals_torchs_layers(cell, layers, fed_size):
         position=torch.zeros(2, dtype=torch.int64),
     )
     tops = []
-    for t, projected in enumerate(stack.project_words(words).unbind(dim=1)):
-        top, state = stack(projected, fed[:, t], state)
+    projected, fed_weight = stack.project_words(words)
+    for t in range(6):
+        top, state = stack(projected[:, t], fed[:, t], fed_weight, state)
         tops.append(top)
     start = first.transpose(1, 2).contiguous()  # (2, L, B, H)
     outputs, final = fused(

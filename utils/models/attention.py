@@ -185,15 +185,19 @@ class DotAttention(Attention):
 class GeneralAttention(Attention):
     """score = q · (W h_s), a product after one learnt map.
 
-    Source: Luong et al. 2015, arXiv:1508.04025, §3.1, eq. 8 (general). Deviations: none.
+    Source: Luong et al. 2015, arXiv:1508.04025, §3.1, eq. 8 (general). Deviation in the storage,
+    not in the function: W is `key_projection.weight` / √Q. Adam moves every weight by about the
+    learning rate, whatever the gradient's size, so one step moves a score by a sum of D · Q such
+    moves; unscaled, the softmax saturates within a few steps, wherever it then points.
     """
 
     def __init__(self, *, query_size: int, memory_size: int) -> None:
         super().__init__()
         self.key_projection = nn.Linear(memory_size, query_size, bias=False)
+        self.scale = query_size**-0.5
 
     def project_keys(self, memory: Tensor) -> Tensor:
-        return self.key_projection(memory)
+        return self.scale * self.key_projection(memory)
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
         return query @ keys.transpose(1, 2)  # (B, T, Q) @ (B, Q, S) → (B, T, S)
