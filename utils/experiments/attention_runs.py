@@ -22,6 +22,8 @@ from utils.losses import evaluate_loss
 from utils.models.seq2seq import EncoderDecoder
 
 ATTENTION_SETTINGS: dict[str, Any] = SHARED_SETTINGS | {
+    "train_size": 20_000,
+    "maximum_length": 30,
     "edges": [4, 10, 15, 20, 25, 31],
     "hidden_size": 96,
     "bidirectional": True,
