@@ -58,7 +58,7 @@ def _limits(encoded: Encoded, maximum_length: int | None) -> Tensor:
 
 def _log_probabilities(logits: Tensor, *, rows_per_sentence: int) -> Tensor:
     """log softmax over the vocabulary; a sentence whose scores hold NaN is an error."""
-    log_probabilities = logits.log_softmax(dim=-1)
+    log_probabilities = logits.log_softmax(dim=-1, dtype=_at_least_float32(logits))
     wrong = log_probabilities.isnan().any(dim=-1).nonzero()
     if len(wrong):
         raise ValueError(
@@ -66,6 +66,11 @@ def _log_probabilities(logits: Tensor, *, rows_per_sentence: int) -> Tensor:
             "are NaN; are its weights finite? a diverged training leaves such a model"
         )
     return log_probabilities
+
+
+def _at_least_float32(tensor: Tensor) -> torch.dtype:
+    """The type to add log-probabilities in: half precision has too few digits for a sum."""
+    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def _trim(weights: list[Tensor], row: int, steps: int, length: int) -> Tensor | None:
@@ -142,7 +147,9 @@ def _write(model, inputs, maximum_length, bos_id, eos_id, *, choose) -> list[Hyp
         limits = _limits(encoded, maximum_length)
         tokens = torch.full_like(encoded.source_lengths, bos_id)
         rows = torch.arange(len(tokens), device=tokens.device)
-        total = torch.zeros(len(tokens), dtype=encoded.memory.dtype, device=tokens.device)
+        total = torch.zeros(
+            len(tokens), dtype=_at_least_float32(encoded.memory), device=tokens.device
+        )
         is_open = torch.ones_like(tokens, dtype=torch.bool)
         written, weights = [], []
         for step in range(int(limits.max())):
@@ -244,7 +251,7 @@ class _Beam:
         self.length_penalty, self.eos_id = length_penalty, eos_id
         self.limits = limits
         self.lengths = encoded.source_lengths.tolist()
-        device, dtype = limits.device, encoded.memory.dtype
+        device, dtype = limits.device, _at_least_float32(encoded.memory)
         self.slots = torch.arange(beam_size, device=device).repeat(self.batch_size, 1)  # (B, K)
         # only slot 0 is alive at first, or all slots would write the same sentence
         self.totals = torch.full(

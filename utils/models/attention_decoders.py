@@ -21,11 +21,17 @@ from utils.models.decoders import (
 from utils.models.encoders import Encoded, recurrent_layer
 
 
+def project_memory(attention: Attention, encoded: Encoded) -> Encoded:
+    """Compute the keys, once a sentence; under autocast also cast the values once, as the keys."""
+    keys = attention.project_keys(encoded.memory)
+    return encoded._replace(keys=keys, memory=encoded.memory.to(keys.dtype))
+
+
 class CellStack(nn.Module):
     """Layers of our own cells, for decoders whose input depends on their state.
 
     The first layer reads [word; fed], where `word` is known for all steps beforehand and `fed`
-    only inside the loop; `project_words` computes the word's share of the gates for all steps.
+    only inside the loop, so the first layer's W [word; fed] is computed as W_w word + W_f fed.
     """
 
     def __init__(
@@ -39,24 +45,26 @@ class CellStack(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.word_size = word_size
+        self.input_sizes = [word_size, fed_size]
         sizes = [word_size + fed_size] + [hidden_size] * (num_layers - 1)
         self.cells = nn.ModuleList(
             CELLS[cell](input_size=size, hidden_size=hidden_size) for size in sizes
         )
         self.dropout = nn.Dropout(dropout)
 
-    def project_words(self, words: Tensor) -> Tensor:
-        """(B, T, E) → (B, T, gates · H)."""
+    def project_words(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Before the loop: words (B, T, E) → W_w word (B, T, gates · H), and W_f."""
         first = self.cells[0]
-        return nn.functional.linear(words, first.weight_ih[:, : self.word_size], first.bias_ih)
+        word_weight, fed_weight = first.weight_ih.split(self.input_sizes, dim=1)
+        projected = nn.functional.linear(words, word_weight, first.bias_ih)
+        return projected, fed_weight.to(projected.dtype)  # under autocast: cast once, not each step
 
     def forward(
-        self, projected: Tensor, fed: Tensor, state: DecoderState
+        self, projected: Tensor, fed: Tensor, fed_weight: Tensor, state: DecoderState
     ) -> tuple[Tensor, DecoderState]:
-        """One step: projected word (B, gates · H), fed (B, F) → top state (B, H), next state."""
+        """One step: W_w word (B, gates · H), fed (B, F), W_f → top state (B, H), next state."""
         hiddens, memories = [], []
-        gates = projected + fed @ self.cells[0].weight_ih[:, self.word_size :].T
+        gates = projected + fed @ fed_weight.T
         for layer, cell in enumerate(self.cells):
             if layer:
                 gates = self.dropout(hiddens[-1]) @ cell.weight_ih.T + cell.bias_ih
@@ -124,11 +132,11 @@ class BahdanauDecoder(Decoder):
         )
 
     def start(self, encoded: Encoded) -> tuple[Encoded, DecoderState]:
-        encoded = encoded._replace(keys=self.attention.project_keys(encoded.memory))
+        encoded = project_memory(self.attention, encoded)
         return encoded, self._first_state(self.bridge(encoded.summary), encoded)
 
     def _advance(
-        self, projected: Tensor, state: DecoderState, encoded: Encoded
+        self, projected: Tensor, fed_weight: Tensor, state: DecoderState, encoded: Encoded
     ) -> tuple[Tensor, AttentionOutput, DecoderState]:
         looked = self.attention.attend(
             state.hidden[:, -1],
@@ -138,12 +146,13 @@ class BahdanauDecoder(Decoder):
             step=state.position,
             source_lengths=encoded.source_lengths,
         )
-        hidden, state = self.recurrence(projected, looked.context, state)
+        hidden, state = self.recurrence(projected, looked.context, fed_weight, state)
         return hidden, looked, state
 
     def step(self, tokens: Tensor, state: DecoderState, encoded: Encoded) -> StepOutput:
         words = self._embed_step(tokens, state).squeeze(1)  # (B, E)
-        hidden, looked, state = self._advance(self.recurrence.project_words(words), state, encoded)
+        projected, fed_weight = self.recurrence.project_words(words)
+        hidden, looked, state = self._advance(projected, fed_weight, state, encoded)
         logits = self.readout(hidden, looked.context, words)
         return StepOutput(logits, state, looked.weights, looked)
 
@@ -151,8 +160,9 @@ class BahdanauDecoder(Decoder):
         encoded, state = self.start(encoded)
         words = self._embed(target_input)  # (B, T, E)
         hiddens, contexts, weights = [], [], []
-        for projected in self.recurrence.project_words(words).unbind(dim=1):
-            hidden, looked, state = self._advance(projected, state, encoded)
+        projected, fed_weight = self.recurrence.project_words(words)
+        for projected_word in projected.unbind(dim=1):
+            hidden, looked, state = self._advance(projected_word, fed_weight, state, encoded)
             hiddens.append(hidden)
             contexts.append(looked.context)
             weights.append(looked.weights)
@@ -222,7 +232,7 @@ class LuongDecoder(Decoder):
         )
 
     def start(self, encoded: Encoded) -> tuple[Encoded, DecoderState]:
-        encoded = encoded._replace(keys=self.attention.project_keys(encoded.memory))
+        encoded = project_memory(self.attention, encoded)
         state = self._first_state(self.bridge(encoded.summary), encoded)
         if self.input_feeding:
             nothing = encoded.memory.new_zeros(encoded.memory.shape[0], self.readout_size)
@@ -240,10 +250,10 @@ class LuongDecoder(Decoder):
         )
 
     def _advance(
-        self, projected: Tensor, state: DecoderState, encoded: Encoded
+        self, projected: Tensor, fed_weight: Tensor, state: DecoderState, encoded: Encoded
     ) -> tuple[Tensor, AttentionOutput, DecoderState]:
         """One step with input feeding: h̃_t (B, R), the look back and the next state."""
-        hidden, new_state = self.recurrence(projected, state.attentional, state)
+        hidden, new_state = self.recurrence(projected, state.attentional, fed_weight, state)
         looked = self._look_back(hidden, state.position, encoded)
         attentional = self.readout.attentional(looked.context, hidden)
         return attentional, looked, new_state._replace(attentional=attentional)
@@ -251,8 +261,8 @@ class LuongDecoder(Decoder):
     def step(self, tokens: Tensor, state: DecoderState, encoded: Encoded) -> StepOutput:
         words = self._embed_step(tokens, state)  # (B, 1, E)
         if self.input_feeding:
-            projected = self.recurrence.project_words(words.squeeze(1))
-            attentional, looked, state = self._advance(projected, state, encoded)
+            projected, fed_weight = self.recurrence.project_words(words.squeeze(1))
+            attentional, looked, state = self._advance(projected, fed_weight, state, encoded)
         else:
             hidden, new_state = self._run_fused(self.recurrence, words, state)
             looked = self._look_back(hidden.squeeze(1), state.position, encoded)
@@ -270,8 +280,9 @@ class LuongDecoder(Decoder):
             looked = self._look_back(hidden, steps, encoded)
             return DecoderOutput(self.readout(looked.context, hidden), looked.weights)
         attentionals, weights = [], []
-        for projected in self.recurrence.project_words(words).unbind(dim=1):
-            attentional, looked, state = self._advance(projected, state, encoded)
+        projected, fed_weight = self.recurrence.project_words(words)
+        for projected_word in projected.unbind(dim=1):
+            attentional, looked, state = self._advance(projected_word, fed_weight, state, encoded)
             attentionals.append(attentional)
             weights.append(looked.weights)
         logits = self.readout.to_vocabulary(torch.stack(attentionals, 1))
