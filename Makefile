@@ -23,11 +23,15 @@ help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' \
 	  | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-book: $(INSTALLED) ## build the book: _build/html/index.html
+book: $(INSTALLED) _build/.look ## build the book: _build/html/index.html
 	@$(BIN)/jupyter-book build . -W -n --keep-going -q || \
 	  { rm -rf _build/.doctrees; echo "The book was not built: see the warnings above."; exit 1; }
 	@echo "The book is in $(CURDIR)/$(HTML)/index.html"
 	@echo "Open that file with a double click, or run \`make serve\`."
+
+# Sphinx rebuilds pages whose text changed; it does not notice a changed style or extension.
+_build/.look: _config.yml _toc.yml $(shell find book/assets book/extensions -name '*.*' -type f)
+	@rm -rf _build/html _build/.doctrees && mkdir -p _build && touch $@
 
 serve: book ## build the book and serve it on 127.0.0.1 (PORT=8000)
 	@echo "http://127.0.0.1:$(PORT)/ (Ctrl-C stops)"
