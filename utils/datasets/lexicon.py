@@ -140,6 +140,8 @@ CONTRACTION = {
 
 # Which adjectives the sampler puts with which nouns. Left out on purpose are pairs whose
 # French means something else (vieille fille, vieux garçon, grand homme) or sounds odd.
+# The others are generous (red cats): a model that meets most adjectives with most nouns
+# can learn to translate one without the other.
 COMBINATIONS: dict[str, tuple[str, ...]] = {
     "small": tuple(noun.singular for noun in NOUNS),
     "big": tuple(noun.singular for noun in NOUNS if not noun.person),
@@ -152,9 +154,9 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
         *("garden", "house", "tree", "school"),
     ),
     "new": ("book", "hat", "picture", "garden", "house", "school", "tree"),
-    "red": ("bird", "book", "apple", "hat", "picture", "house", "school", "tree"),
-    "white": ("cat", "bird", "cow", "book", "hat", "house", "school"),
-    "round": ("apple", "hat", "picture", "garden", "house", "tree"),
+    "red": tuple(noun.singular for noun in NOUNS if not noun.person),
+    "white": tuple(noun.singular for noun in NOUNS if not noun.person and noun.singular != "apple"),
+    "round": ("cat", "bird", "apple", "hat", "picture", "garden", "house", "tree", "school"),
     "happy": ("girl", "boy", "man", "woman", "cat", "bird", "cow"),
 }
 # In the test split only. Every word of these is trained on, and every one of the nouns

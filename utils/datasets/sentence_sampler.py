@@ -225,8 +225,8 @@ class SentenceSampler(PhraseStructure):
         return [(1, (self.determiner(number), ("nominal", kind, number)))]
 
     def _nominal(self, kind: str, number: str) -> list[Rule]:
-        behind_too = 1 if kind in ("person", "animal") else 2  # few fit there: let them be rarer
-        shapes = ((5, False, False), (2, True, False), (behind_too, False, True), (1, True, True))
+        after = 1 if kind == "person" else 3  # few fit people: let them be rarer there
+        shapes = ((5, False, False), (2, True, False), (after, False, True), (1, True, True))
         return [
             (weight, (self.nominal(kind, number, before, behind),))
             for weight, before, behind in shapes
