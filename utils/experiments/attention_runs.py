@@ -28,7 +28,7 @@ ATTENTION_SETTINGS: dict[str, Any] = SHARED_SETTINGS | {
     "hidden_size": 96,
     "bidirectional": True,
     "batch_size": 32,
-    "epochs": 4,
+    "epochs": 3,
     "learning_rate": 4e-3,
     "warmup_steps": 50,
     "update_gate_bias": -1.5,  # states close to their own words: attention finds those sooner

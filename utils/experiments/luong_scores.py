@@ -30,9 +30,10 @@ ATTENTIONS: dict[str, dict[str, Any]] = {
 # One direction, as in the paper: then states of encoder and decoder have one size, and dot can
 # take part with the same encoder as the others.
 SETTINGS = ATTENTION_SETTINGS | {
-    "train_size": 6_000,
-    "maximum_length": 16,
-    "edges": [4, 8, 12, 17],
+    "train_size": 5_000,
+    "test_size": 400,
+    "maximum_length": 12,
+    "edges": [4, 7, 10, 13],
     "embedding_size": 48,
     "hidden_size": 64,
     "bidirectional": False,
