@@ -137,7 +137,7 @@ class Evaluation:
         return float(self.exact.mean())
 
     def exact_by_length(self, edges: Sequence[int]) -> list[float]:
-        """Exact match within each [edges[i], edges[i+1]) of source words; NaN without a sentence."""
+        """Exact match within each [edges[i], edges[i+1]) of source words; NaN where none is."""
         return [
             float(self.exact[chosen].mean()) if chosen.any() else float("nan")
             for chosen in self._buckets(edges)
@@ -159,10 +159,7 @@ class Evaluation:
         )
 
     def _buckets(self, edges: Sequence[int]) -> list[np.ndarray]:
-        return [
-            (self.lengths >= low) & (self.lengths < high)
-            for low, high in pairwise(edges)
-        ]
+        return [(self.lengths >= low) & (self.lengths < high) for low, high in pairwise(edges)]
 
 
 @torch.no_grad()

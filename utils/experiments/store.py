@@ -39,7 +39,7 @@ def _processor_name() -> str:
 
 
 def describe_commit() -> str:
-    """The commit the code was at, with "+changes" if files differed from it; "unknown" outside git."""
+    """The code's commit, with "+changes" if files differed from it; "unknown" outside git."""
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", "utils")

@@ -311,7 +311,7 @@ def build_captioning_model(config: CaptioningConfig) -> CaptioningModel:
 
 
 def cell_places(rows: int, columns: int, *, like: Tensor) -> Tensor:
-    """(rows · columns, 2): x and y of each cell's centre, -1 at the left and top edge, 1 opposite."""
+    """(rows · columns, 2): x and y of each cell's centre, -1 at the left or top edge to 1."""
     options = {"device": like.device, "dtype": like.dtype}
     y = (2 * torch.arange(rows, **options) + 1) / rows - 1
     x = (2 * torch.arange(columns, **options) + 1) / columns - 1
