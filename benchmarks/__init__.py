@@ -1,0 +1,1 @@
+"""Speed, as ratios of variants measured side by side; see `python -m benchmarks.decoders`."""
