@@ -18,6 +18,9 @@ EXPERIMENTS: tuple[str, ...] = (
     "luong-scores",
     "luong-windows",
     "luong-feeding",
+    "visual-attention",
+    "sight",
+    "even-looking",
 )
 
 

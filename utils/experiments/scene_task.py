@@ -43,6 +43,26 @@ class SceneData:
     test: RenderedScenes
 
 
+SCENE_SETTINGS: dict[str, Any] = {
+    "train_size": 12_000,
+    "test_size": 500,
+    "epochs": 8,
+    "batch_size": 64,
+    "learning_rate": 2e-3,
+}
+SCENE_QUICK: dict[str, Any] = {"train_size": 48, "test_size": 8, "epochs": 1, "batch_size": 16}
+
+
+def scene_data_for(settings: dict[str, Any], config: SceneConfig | None = None) -> "SceneData":
+    """The data an experiment's settings describe: two-object scenes, unless told otherwise."""
+    return make_scene_data(
+        SceneConfig() if config is None else config,
+        train_size=settings["train_size"],
+        validation_size=settings["test_size"],
+        test_size=settings["test_size"],
+    )
+
+
 @lru_cache(maxsize=2)
 def make_scene_data(
     config: SceneConfig,
@@ -75,12 +95,16 @@ def train_captioner(
     batch_size: int = 64,
     progress: bool = False,
     device: str = "auto",
+    model: CaptioningModel | None = None,
 ) -> tuple[CaptioningModel, History]:
-    """Build a model from `training.seed` and train it. Batches are not bucketed by length: that
-    would sort the captions by their relation word."""
-    chosen = select_device(device)
-    seed_everything(training.seed)
-    model = build_captioning_model(config).to(chosen)
+    """Build a model from `training.seed`, or take `model`, and train it.
+
+    Batches are not bucketed by length: that would sort the captions by their relation word.
+    """
+    if model is None:
+        seed_everything(training.seed)
+        model = build_captioning_model(config)
+    model = model.to(select_device(device))
     history = fit(
         model,
         BucketedBatches(data.train, batch_size=batch_size, seed=training.seed, bucketing=False),
@@ -225,33 +249,46 @@ def write_captions(
     )
 
 
+def score(model: CaptioningModel, data: SceneData) -> dict[str, float]:
+    """A record's numbers: captions of the test scenes, and of shuffled ones."""
+    record = write_captions(model, data.test).summary()
+    shuffled = write_captions(model, data.test, shuffled=True)
+    record["shuffled_exact_match"] = round(shuffled.exact_match, 5)
+    record["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    return record
+
+
 def train_and_score(
-    data: SceneData, settings: dict[str, Any], seed: int, *, loss: CaptionLoss, **model: Any
+    data: SceneData,
+    settings: dict[str, Any],
+    seed: int,
+    *,
+    loss: CaptionLoss | None = None,
+    model: CaptioningModel | None = None,
+    learning_rate: float | None = None,
+    epochs: int | None = None,
+    **changes: Any,
 ) -> tuple[CaptioningModel, dict[str, Any]]:
-    """One record of an experiment: train, caption the test scenes, shuffle them, and time it.
+    """Train one model and score it.
 
     Args:
-        settings: epochs, learning_rate, batch_size and sizes of the model under "model".
-        model: what distinguishes this model, for `CaptioningConfig`.
+        settings: of the experiment: epochs, learning_rate, batch_size.
+        model: one to go on with, or None.
+        learning_rate, epochs: in place of the settings'.
+        changes: what distinguishes this model, for `CaptioningConfig`.
     """
-    config = CaptioningConfig(
-        vocabulary_size=len(data.train.vocabulary), **{**settings["model"], **model}
-    )
+    config = CaptioningConfig(vocabulary_size=len(data.train.vocabulary), **changes)
     training = TrainingConfig(
-        epochs=settings["epochs"],
-        learning_rate=settings["learning_rate"],
+        epochs=epochs or settings["epochs"],
+        learning_rate=learning_rate or settings["learning_rate"],
         schedule="cosine",
         warmup_steps=100,
         seed=seed,
     )
     trained, history = train_captioner(
-        config, data, training, loss=loss, batch_size=settings["batch_size"], device="cpu"
+        config, data, training, loss=loss, batch_size=settings["batch_size"], model=model
     )
-    record = write_captions(trained, data.test).summary()
-    record["shuffled_exact_match"] = round(
-        write_captions(trained, data.test, shuffled=True).exact_match, 5
-    )
+    record = score(trained, data)
     record["validation_loss"] = [round(value, 5) for value in history.validation_loss]
-    record["parameters"] = sum(parameter.numel() for parameter in trained.parameters())
     record["training_seconds"] = round(sum(history.seconds), 1)
     return trained, record

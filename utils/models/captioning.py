@@ -57,9 +57,9 @@ class CaptioningConfig:
     attention: str = "soft"
     embedding_size: int = 32
     hidden_size: int = 128
-    attention_size: int = 64
+    attention_size: int = 32
     encoder: str = "convolutional"
-    channels: tuple[int, int, int] = (24, 48, 96)
+    channels: tuple[int, int, int] = (16, 32, 64)
     context_layers: int = 1
     context_kernel: int = 1
     image_size: int = 64
