@@ -18,10 +18,9 @@ EXPERIMENTS: tuple[str, ...] = (
     "luong-scores",
     "luong-windows",
     "luong-feeding",
-    "visual-attention",
-    "sight",
-    "even-looking",
 )
+# Ready to run, cheap versions tested, long runs not made yet: no chapter may cite them.
+NOT_YET_RUN: tuple[str, ...] = ("visual-attention", "sight", "even-looking")
 
 
 def experiment_module(name: str) -> ModuleType:
@@ -30,8 +29,8 @@ def experiment_module(name: str) -> ModuleType:
     Raises:
         ValueError: no such experiment; the known ones are listed.
     """
-    if name not in EXPERIMENTS:
-        known = ", ".join(EXPERIMENTS) or "none yet"
+    if name not in EXPERIMENTS + NOT_YET_RUN:
+        known = ", ".join(EXPERIMENTS + NOT_YET_RUN)
         raise ValueError(f"no experiment is called {name!r}; there are: {known}")
     return importlib.import_module(f"utils.experiments.{name.replace('-', '_')}")
 
