@@ -3,16 +3,18 @@
 What lives where (a module imports only from those below it):
 
 ==================  ============================================================
-``__main__``        the command line, ``python -m utils``
 ``experiments``     long experiments whose results live in ``book/results``
-``explorers``       the interactive figures
 ``plots``           numbers and labels in, matplotlib axes out
-``training``        frozen configuration, ``fit``, history, exact resume
-``decoding``        greedy and beam search, hypotheses with their attention
+``picture_plots``   a caption as a row of pictures with its weights
+``training``        ``fit``: training with early stopping and exact resume
+``training_config`` its frozen settings; ``history``: what a run shows
+``losses``          nats per target token; ``captioning_loss``: with hard attention
+``decoding``        greedy and beam search, sampling, hypotheses with their attention
 ``checkpoints``     weights (safetensors) and configuration (JSON), atomic
 ``metrics``         BLEU, exact match, alignment error rate
-``models``          cells, attention, encoders, decoders, encoder–decoder
-``datasets``        vocabulary, batching, the grammar with gold alignments
+``grounding``       does attention lie on the object a word names?
+``models``          cells, attention, encoders, decoders, encoder–decoder, captioning
+``datasets``        vocabulary, batching, the grammar with gold alignments, scenes
 ``runtime``         seeds, devices, mixed precision
 ``notebooks``       tools that execute and check the book's notebooks
 ==================  ============================================================
