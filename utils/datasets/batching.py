@@ -10,7 +10,12 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from utils.datasets.subwords import SubwordVocabulary
 from utils.datasets.vocabulary import Vocabulary
+
+Sentence = str | Sequence[str]
+"""What a vocabulary encodes: words for `Vocabulary`, raw text for `SubwordVocabulary`."""
+AnyVocabulary = Vocabulary | SubwordVocabulary
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,12 @@ def pad_sequences(sequences: Sequence[Sequence[int]], *, pad_id: int = 0) -> tup
 
 
 def encode_sources(
-    sentences: Sequence[Sequence[str]], vocabulary: Vocabulary, *, reverse_source: bool = False
+    sentences: Sequence[Sentence], vocabulary: AnyVocabulary, *, reverse_source: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Encodes source sentences alone, as a model reads them when it translates.
 
     Args:
-        sentences: B sentences of at least one word each.
+        sentences: B sentences of at least one word each, as the vocabulary encodes them.
         reverse_source: reverse the words; EOS stays last.
     Returns:
         (B, S) int64 ids with EOS, padded; (B,) int64 lengths, EOS counted.
@@ -116,7 +121,7 @@ def encode_sources(
     )
 
 
-def _encode(sentence: Sequence[str], vocabulary: Vocabulary, name: str, *, reverse: bool) -> list:
+def _encode(sentence: Sentence, vocabulary: AnyVocabulary, name: str, *, reverse: bool) -> list:
     ids = vocabulary.encode(sentence)
     if len(ids) == 1:
         raise ValueError(f"{name} is empty; expected at least one word: drop the pair")
@@ -129,7 +134,8 @@ class ParallelDataset(Sequence):
     `dataset[i]` is the pair (source ids, target ids), both ending with EOS.
 
     Args:
-        source_sentences, target_sentences: equally many, tokenised, none empty.
+        source_sentences, target_sentences: equally many, none empty, as their vocabularies encode
+            them: words for `Vocabulary`, raw text for `SubwordVocabulary`.
         reverse_source: reverse the words of each source sentence; EOS stays last.
             Source: Sutskever et al. 2014, arXiv:1409.3215, section 3.3.
     Raises:
@@ -138,10 +144,10 @@ class ParallelDataset(Sequence):
 
     def __init__(
         self,
-        source_sentences: Sequence[Sequence[str]],
-        target_sentences: Sequence[Sequence[str]],
-        source_vocabulary: Vocabulary,
-        target_vocabulary: Vocabulary,
+        source_sentences: Sequence[Sentence],
+        target_sentences: Sequence[Sentence],
+        source_vocabulary: AnyVocabulary,
+        target_vocabulary: AnyVocabulary,
         *,
         reverse_source: bool = False,
     ) -> None:
