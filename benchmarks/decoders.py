@@ -147,13 +147,22 @@ class StepLoop(nn.Module):
             encoded = encoded._replace(keys=keys)
         return self.model.step(tokens, state, encoded)
 
-    def forward(self, source: Tensor, source_lengths: Tensor, target_input: Tensor):
+    def forward(
+        self,
+        source: Tensor,
+        source_lengths: Tensor,
+        target_input: Tensor,
+        *,
+        target_mask: Tensor | None = None,
+    ):
         encoded, state = self.start(self.encode(source, source_lengths))
         outputs = []
         for tokens in target_input.unbind(dim=1):
             outputs.append(self.step(tokens, state, encoded))
             state = outputs[-1].state
-        return outputs[-1]._replace(logits=torch.stack([out.logits for out in outputs], dim=1))
+        logits = torch.stack([output.logits for output in outputs], dim=1)  # (B, T, V)
+        # A loop scores a step's words before it knows which rows have ended: padding is cut after.
+        return outputs[-1]._replace(logits=logits if target_mask is None else logits[target_mask])
 
 
 class BareRecurrences(nn.Module):

@@ -75,6 +75,24 @@ def test_padding_changes_nothing(name, cell, layers, lengths, source_padding, ta
         )
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_logits_of_the_real_places_are_those_of_all_places(name):
+    model = tiny_model(name)
+    batch = random_batch([5, 2, 3], [2, 6, 4], target_padding=1)
+    inputs = batch.source, batch.source_lengths, batch.target_input
+    mask = batch.target_mask
+    full, real = model(*inputs), model(*inputs, target_mask=mask)
+    assert real.logits.shape == (12, full.logits.shape[2])
+    torch.testing.assert_close(real.logits, full.logits[mask], rtol=0, atol=1e-6)
+    direction = torch.randn_like(real.logits)
+    (full.logits[mask] * direction).sum().backward()
+    expected = gradients(model)
+    (real.logits * direction).sum().backward()
+    torch.testing.assert_close(gradients(model), expected, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match=r"target_mask \(3, 2\) must have the shape"):
+        model(*inputs, target_mask=mask[:, :2])
+
+
 @pytest.mark.parametrize("name", FEW)
 def test_every_weight_learns(name):
     """No parameter is left out of the computation, as an unused layer would be."""

@@ -100,12 +100,20 @@ class TinyModel(nn.Module):
         self.readout = nn.Linear(16, VOCABULARY_SIZE)
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, source: Tensor, source_lengths: Tensor, target_input: Tensor) -> Output:
+    def forward(
+        self,
+        source: Tensor,
+        source_lengths: Tensor,
+        target_input: Tensor,
+        *,
+        target_mask: Tensor | None = None,
+    ) -> Output:
         if self.training:
             self.calls += 1
         inputs = torch.cat([self.embedding(source), self.embedding(target_input)], dim=-1)
         states, _ = self.recurrent(self.dropout(inputs))
-        return Output(self.readout(self.dropout(states)))
+        logits = self.readout(self.dropout(states))
+        return Output(logits if target_mask is None else logits[target_mask])
 
 
 def make_model(seed: int = 3, dropout: float = 0.3) -> TinyModel:

@@ -34,20 +34,20 @@ def translation_loss(model: nn.Module, batch: Any, *, label_smoothing: float = 0
     """Cross-entropy of the reference translation under teacher forcing.
 
     Args:
-        model: maps ``(source, source_lengths, target_input)`` to an output with ``logits``
-            (B, T, V).
+        model: maps ``(source, source_lengths, target_input, target_mask=…)`` to an output with
+            ``logits`` (N, V), of the N real target tokens.
         batch: a `utils.datasets.batching.Batch`.
         label_smoothing: 0 … 1; applies only while the model is in training mode, so that
             validation losses stay comparable.
     """
-    logits = model(batch.source, batch.source_lengths, batch.target_input).logits  # (B, T, V)
+    real = batch.target_mask  # (B, T)
+    output = model(batch.source, batch.source_lengths, batch.target_input, target_mask=real)
+    logits = output.logits  # (N, V): padding is never scored
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()  # sums over the vocabulary and the batch need the digits
-    targets = batch.target_output.masked_fill(~batch.target_mask, -100)  # (B, T)
     total = functional.cross_entropy(
-        logits.flatten(0, 1),  # (B * T, V)
-        targets.flatten(),  # (B * T,)
-        ignore_index=-100,
+        logits,
+        batch.target_output[real],
         reduction="sum",
         label_smoothing=label_smoothing if model.training else 0.0,
     )

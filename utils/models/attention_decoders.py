@@ -17,6 +17,7 @@ from utils.models.decoders import (
     DecoderState,
     Readout,
     StepOutput,
+    select_places,
 )
 from utils.models.encoders import Encoded, recurrent_layer
 
@@ -156,7 +157,9 @@ class BahdanauDecoder(Decoder):
         logits = self.readout(hidden, looked.context, words)
         return StepOutput(logits, state, looked.weights, looked)
 
-    def forward(self, target_input: Tensor, encoded: Encoded) -> DecoderOutput:
+    def forward(
+        self, target_input: Tensor, encoded: Encoded, *, target_mask: Tensor | None = None
+    ) -> DecoderOutput:
         encoded, state = self.start(encoded)
         words = self._embed(target_input)  # (B, T, E)
         hiddens, contexts, weights = [], [], []
@@ -167,7 +170,8 @@ class BahdanauDecoder(Decoder):
             contexts.append(looked.context)
             weights.append(looked.weights)
         # the readout waits for nobody: all steps at once
-        logits = self.readout(torch.stack(hiddens, 1), torch.stack(contexts, 1), words)
+        known = torch.stack(hiddens, 1), torch.stack(contexts, 1), words
+        logits = self.readout(*known, target_mask=target_mask)
         return DecoderOutput(logits, torch.stack(weights, 1))
 
 
@@ -271,19 +275,25 @@ class LuongDecoder(Decoder):
         logits = self.readout.to_vocabulary(attentional)
         return StepOutput(logits, state, looked.weights, looked)
 
-    def forward(self, target_input: Tensor, encoded: Encoded) -> DecoderOutput:
+    def forward(
+        self, target_input: Tensor, encoded: Encoded, *, target_mask: Tensor | None = None
+    ) -> DecoderOutput:
         encoded, state = self.start(encoded)
         words = self._embed(target_input)  # (B, T, E)
         if not self.input_feeding:  # nothing waits for the attention: no loop over time at all
             hidden, _ = self._run_fused(self.recurrence, words, state)
             steps = torch.arange(words.shape[1], device=words.device).unsqueeze(0)  # (1, T)
             looked = self._look_back(hidden, steps, encoded)
-            return DecoderOutput(self.readout(looked.context, hidden), looked.weights)
+            logits = self.readout(looked.context, hidden, target_mask=target_mask)
+            return DecoderOutput(logits, looked.weights)
         attentionals, weights = [], []
         projected, fed_weight = self.recurrence.project_words(words)
         for projected_word in projected.unbind(dim=1):
             attentional, looked, state = self._advance(projected_word, fed_weight, state, encoded)
             attentionals.append(attentional)
             weights.append(looked.weights)
-        logits = self.readout.to_vocabulary(torch.stack(attentionals, 1))
+        attentional = torch.stack(attentionals, 1)  # (B, T, R)
+        if target_mask is not None:
+            attentional = select_places(attentional, target_mask)
+        logits = self.readout.to_vocabulary(attentional)
         return DecoderOutput(logits, torch.stack(weights, 1))

@@ -82,8 +82,13 @@ class Decoder(nn.Module):
         """Read `tokens` (B,), the words just written, and score the next ones."""
         raise NotImplementedError
 
-    def forward(self, target_input: Tensor, encoded: Encoded) -> DecoderOutput:
-        """Score every next word of `target_input` (B, T), which begins with <bos>."""
+    def forward(
+        self, target_input: Tensor, encoded: Encoded, *, target_mask: Tensor | None = None
+    ) -> DecoderOutput:
+        """Score every next word of `target_input` (B, T), which begins with <bos>.
+
+        With `target_mask` (B, T) bool the logits are those of its N true places alone, (N, V).
+        """
         raise NotImplementedError
 
     def _embed(self, tokens: Tensor) -> Tensor:
@@ -156,7 +161,10 @@ class Readout(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.vocabulary = nn.Linear(readout_size, vocabulary_size)
 
-    def forward(self, *parts: Tensor) -> Tensor:
+    def forward(self, *parts: Tensor, target_mask: Tensor | None = None) -> Tensor:
+        """Logits (…, V); with `target_mask` (B, T) those of its N true places alone, (N, V)."""
+        if target_mask is not None:
+            parts = tuple(select_places(part, target_mask) for part in parts)
         return self.to_vocabulary(self.attentional(*parts))
 
     def attentional(self, *parts: Tensor) -> Tensor:
@@ -165,6 +173,12 @@ class Readout(nn.Module):
 
     def to_vocabulary(self, attentional: Tensor) -> Tensor:
         return self.vocabulary(attentional)
+
+
+def select_places(values: Tensor, mask: Tensor) -> Tensor:
+    """Keep (B, T, X) where `mask` (B, T) is True: (N, X), row by row. Padding costs no product."""
+    places = mask.flatten().nonzero().squeeze(1)  # (N,)
+    return values.flatten(0, 1).index_select(0, places)
 
 
 class FixedVectorDecoder(Decoder):
@@ -243,20 +257,27 @@ class FixedVectorDecoder(Decoder):
         return encoded, self._first_state(self.bridge(fixed), encoded)
 
     def _decode(
-        self, words: Tensor, state: DecoderState, encoded: Encoded
+        self,
+        words: Tensor,
+        state: DecoderState,
+        encoded: Encoded,
+        target_mask: Tensor | None = None,
     ) -> tuple[Tensor, DecoderState]:
         if self.style == "sutskever":
             hidden, state = self._run_fused(self.recurrence, words, state)
-            return self.readout(hidden), state
+            return self.readout(hidden, target_mask=target_mask), state
         fixed = encoded.keys.expand(-1, words.shape[1], -1)  # (B, T, C)
         inputs = torch.cat([words, fixed], dim=-1)  # (B, T, E + C)
         hidden, state = self._run_fused(self.recurrence, inputs, state)
-        return self.readout(hidden, inputs), state
+        return self.readout(hidden, inputs, target_mask=target_mask), state
 
     def step(self, tokens: Tensor, state: DecoderState, encoded: Encoded) -> StepOutput:
         logits, state = self._decode(self._embed_step(tokens, state), state, encoded)
         return StepOutput(logits.squeeze(1), state)
 
-    def forward(self, target_input: Tensor, encoded: Encoded) -> DecoderOutput:
+    def forward(
+        self, target_input: Tensor, encoded: Encoded, *, target_mask: Tensor | None = None
+    ) -> DecoderOutput:
         encoded, state = self.start(encoded)
-        return DecoderOutput(self._decode(self._embed(target_input), state, encoded)[0])
+        logits, _ = self._decode(self._embed(target_input), state, encoded, target_mask)
+        return DecoderOutput(logits)

@@ -126,13 +126,20 @@ class EncoderDecoder(nn.Module):
         return self.decoder.step(tokens, state, encoded)
 
     def forward(
-        self, source: Tensor, source_lengths: Tensor, target_input: Tensor
+        self,
+        source: Tensor,
+        source_lengths: Tensor,
+        target_input: Tensor,
+        *,
+        target_mask: Tensor | None = None,
     ) -> DecoderOutput:
         """Teacher forcing: logits (B, T, V) and weights (B, T, S), equal to `step`'s.
 
         Args:
             source: (B, S) int64 ids. source_lengths: (B,), each from 1 to S.
             target_input: (B, T) int64 ids, <bos> first.
+            target_mask: (B, T) bool, or None. The logits are then those of its N true places
+                alone, (N, V): a loss needs no scores at padding, and they cost the most.
         Raises:
             ValueError: batch sizes disagree, a length is outside 1 … S, an id is unknown.
         """
@@ -141,7 +148,13 @@ class EncoderDecoder(nn.Module):
                 f"source has {source.shape[0]} rows and target_input {target_input.shape[0]}; "
                 "they must be pairs"
             )
-        return self.decoder(target_input, self.encode(source, source_lengths))
+        if target_mask is not None and target_mask.shape != target_input.shape:
+            raise ValueError(
+                f"target_mask {tuple(target_mask.shape)} must have the shape of target_input "
+                f"{tuple(target_input.shape)}"
+            )
+        encoded = self.encode(source, source_lengths)
+        return self.decoder(target_input, encoded, target_mask=target_mask)
 
 
 def build_model(config: Seq2SeqConfig) -> EncoderDecoder:
