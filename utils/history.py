@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -62,16 +63,21 @@ class ProgressBar:
     Args:
         total_steps: steps of the whole run.
         done_steps: steps done before this part of a resumed run.
-        enabled: False writes nothing at all.
+        enabled: True draws a bar; a name writes a line that begins with it every few seconds,
+            which suits a log and several runs at once; False writes nothing at all.
     """
 
-    def __init__(self, *, total_steps: int, done_steps: int, enabled: bool) -> None:
+    seconds_between_lines = 15.0
+
+    def __init__(self, *, total_steps: int, done_steps: int, enabled: bool | str) -> None:
         self.first_step, self.since = done_steps, time.perf_counter()
         self.total_steps = total_steps
+        self.name = enabled if isinstance(enabled, str) else None
+        self.line_written, self.line = self.since, ""
         self.bar = tqdm(
             total=total_steps,
             initial=done_steps,
-            disable=not enabled,
+            disable=enabled is not True,
             bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} steps{postfix}",
             mininterval=0.5,
         )
@@ -81,6 +87,8 @@ class ProgressBar:
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
+        if self.line:
+            print(self.line, file=sys.stderr, flush=True)
 
     def update(
         self,
@@ -101,17 +109,23 @@ class ProgressBar:
             tokens_per_second: of training.
             time_budget: seconds that the time limit leaves, or None.
         """
-        if self.bar.disable:
+        if self.bar.disable and self.name is None:
             return
         pace = (time.perf_counter() - self.since) / max(1, step - self.first_step)
         left = max(0, self.total_steps - step) * pace  # validations so far are in the pace
         if time_budget is not None:
             left = max(0.0, min(left, time_budget))
         validation = "" if validation_loss is None else f"validation {validation_loss:.3f}, "
-        self.bar.set_description_str(f"epoch {epoch}", refresh=False)
-        self.bar.set_postfix_str(
+        status = (
             f"loss {loss:.3f}, {validation}{tokens_per_second:,.0f} tokens/s, "
-            f"{tqdm.format_interval(left)} left",
-            refresh=False,
+            f"{tqdm.format_interval(left)} left"
         )
+        if self.name is not None:
+            self.line = f"{self.name}: epoch {epoch}, step {step}/{self.total_steps}, {status}"
+            if time.perf_counter() - self.line_written >= self.seconds_between_lines:
+                print(self.line, file=sys.stderr, flush=True)
+                self.line_written, self.line = time.perf_counter(), ""
+            return
+        self.bar.set_description_str(f"epoch {epoch}", refresh=False)
+        self.bar.set_postfix_str(status, refresh=False)
         self.bar.update(step - self.bar.n)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from typing import Any
@@ -47,8 +47,9 @@ def fit(
     checkpoint_directory: str | os.PathLike[str] | None = None,
     resume: bool = False,
     device: torch.device | str | None = None,
-    progress: bool = True,
+    progress: bool | str = True,
     compute_loss: ComputeLoss = translation_loss,
+    on_epoch: Callable[[History], None] | None = None,
 ) -> History:
     """Train a model with Adam and return what happened.
 
@@ -65,8 +66,11 @@ def fit(
         checkpoint_directory: where the state is saved after every epoch, or None.
         resume: continue from the state in `checkpoint_directory`; without one, start.
         device: where to train, as for `select_device`; None stays on the model's device.
-        progress: show a progress bar on stderr. False writes nothing at all.
+        progress: show a progress bar on stderr; a name writes lines that begin with it, for a log.
+            False writes nothing at all.
         compute_loss: ``(model, batch) -> LossOutput``.
+        on_epoch: called with the history after every epoch, once its state is saved; and once
+            before the first epoch of a resumed run.
     Raises:
         ValueError: the data are empty, or the settings contradict each other.
         CheckpointError: the saved state is damaged or belongs to another run.
@@ -86,6 +90,8 @@ def fit(
         raise ValueError("resume=True needs the checkpoint_directory to resume from")
 
     done = run.position.step
+    if done and on_epoch is not None:
+        on_epoch(run.history)  # what the interrupted part may not have lived to tell
     with ProgressBar(total_steps=run.total_steps, done_steps=done, enabled=progress) as bar:
         while run.stop_reason() is None:
             run.start_epoch()
@@ -98,6 +104,8 @@ def fit(
                     break
             run.end_epoch(checkpoint_directory)
             bar.update(**run.report())
+            if on_epoch is not None:
+                on_epoch(run.history)
     return run.finish()
 
 
