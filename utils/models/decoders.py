@@ -175,6 +175,35 @@ class Readout(nn.Module):
         return self.vocabulary(attentional)
 
 
+class TiedVocabulary(nn.Module):
+    """logits = E x + b: a word's score uses the very weights that the word is read with.
+
+    Saves the largest matrix of a small model, and rare words learn from both uses.
+
+    Source: Press and Wolf 2017, arXiv:1608.05859, section 2. Deviation: a bias. The embedding is
+    drawn anew, uniformly from ±0.1: nn.Embedding's own weights would be far too large as scores.
+
+    Args:
+        embedding: of the target words, (V, E); x must have E numbers.
+    """
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__()
+        # In a tuple, torch does not see it: the weights have one owner, and are saved once.
+        self._owner = (embedding,)
+        self.bias = nn.Parameter(torch.zeros_like(embedding.weight[:, 0]))
+        with torch.no_grad():
+            embedding.weight.uniform_(-0.1, 0.1)
+
+    @property
+    def weight(self) -> Tensor:
+        """(V, E), the embedding's."""
+        return self._owner[0].weight
+
+    def forward(self, attentional: Tensor) -> Tensor:
+        return nn.functional.linear(attentional, self.weight, self.bias)
+
+
 def select_places(values: Tensor, mask: Tensor) -> Tensor:
     """Keep (B, T, X) where `mask` (B, T) is True: (N, X), row by row. Padding costs no product."""
     places = mask.flatten().nonzero().squeeze(1)  # (N,)

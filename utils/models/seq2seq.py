@@ -13,6 +13,7 @@ from utils.models.decoders import (
     DecoderState,
     FixedVectorDecoder,
     StepOutput,
+    TiedVocabulary,
 )
 from utils.models.encoders import Encoded, RecurrentEncoder, shift_update_gates
 
@@ -30,6 +31,7 @@ class Seq2SeqConfig:
     says how the training data was prepared: the data set reverses, the model does not.
     `update_gate_bias` is added to the encoder's update gates when the model is made (GRU only):
     below 0 its states begin close to their own words, and attention finds those sooner.
+    `tie_embeddings`: the output layer scores a target word with its embedding's weights.
     """
 
     source_vocabulary_size: int
@@ -51,6 +53,7 @@ class Seq2SeqConfig:
     longest_source: int = 64
     reverse_source: bool = False
     update_gate_bias: float = 0.0
+    tie_embeddings: bool = False
 
     def __post_init__(self) -> None:
         known = FIXED_VECTOR_DECODERS + ATTENTION_DECODERS
@@ -79,6 +82,11 @@ class Seq2SeqConfig:
             )
         if self.update_gate_bias and self.cell != "gru":
             raise ValueError(f"update_gate_bias needs cell 'gru', got cell={self.cell!r}")
+        if self.tie_embeddings and (self.readout_size or self.hidden_size) != self.embedding_size:
+            raise ValueError(
+                "tie_embeddings needs a readout as wide as the embedding, got readout_size="
+                f"{self.readout_size or self.hidden_size} and embedding_size={self.embedding_size}"
+            )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         for field in fields(self):
@@ -184,7 +192,7 @@ def build_model(config: Seq2SeqConfig) -> EncoderDecoder:
         decoder = FixedVectorDecoder(
             style=config.decoder, summary_size=config.summary_size, **shared
         )
-        return EncoderDecoder(encoder, decoder, config)
+        return _join(encoder, decoder, config)
     attention = build_attention(
         config.attention,
         query_size=config.hidden_size,
@@ -198,6 +206,12 @@ def build_model(config: Seq2SeqConfig) -> EncoderDecoder:
         decoder = BahdanauDecoder(attention=attention, **shared)
     else:
         decoder = LuongDecoder(attention=attention, input_feeding=config.input_feeding, **shared)
+    return _join(encoder, decoder, config)
+
+
+def _join(encoder: RecurrentEncoder, decoder: Decoder, config: Seq2SeqConfig) -> EncoderDecoder:
+    if config.tie_embeddings:
+        decoder.readout.vocabulary = TiedVocabulary(decoder.embedding)
     return EncoderDecoder(encoder, decoder, config)
 
 

@@ -1,0 +1,213 @@
+"""A trained translator: raw text in, text out, with the attention between the pieces.
+
+`load_translator` finds a model by its folder, or by its name among the models that come with the
+book (``book/models``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.checkpoints import CheckpointError, load_model, load_weights
+from utils.datasets.batching import pad_sequences
+from utils.datasets.subwords import KIND as SUBWORDS
+from utils.datasets.subwords import SubwordVocabulary
+from utils.datasets.vocabulary import Vocabulary
+from utils.decoding import Hypothesis, beam_search, greedy_search
+from utils.models.seq2seq import EncoderDecoder, Seq2SeqConfig, build_model
+
+MODELS = Path(__file__).resolve().parents[1] / "book" / "models"
+"""The models that come with the book, a folder each."""
+
+# Lines that are read before the first of them is translated: sorting them by length saves work.
+LOOK_AHEAD = 512
+# A batch is as many sentences as have so many pieces together, and at least one sentence.
+PIECES_A_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translated line.
+
+    text: the translation, "" for a line without words. source_pieces, target_pieces: what the
+    model read and wrote, <eos> last. weights: (target pieces, source pieces) attention, or None
+    without attention. score: mean log-probability of a piece, in nats. finished: False if the
+    limit of 2 · source pieces + 10 cut the translation off.
+    """
+
+    text: str
+    source_pieces: list[str]
+    target_pieces: list[str]
+    weights: Tensor | None
+    score: float
+    finished: bool
+
+
+EMPTY = Translation("", [], [], None, 0.0, True)
+
+
+class Translator:
+    """A model with its two vocabularies.
+
+    Args:
+        model: an encoder–decoder; its config says whether it reads the source reversed.
+        source_vocabulary, target_vocabulary: words or subwords.
+        card: where the model comes from, or None.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        source_vocabulary: Vocabulary | SubwordVocabulary,
+        target_vocabulary: Vocabulary | SubwordVocabulary,
+        *,
+        card: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = model
+        self.source_vocabulary = source_vocabulary
+        self.target_vocabulary = target_vocabulary
+        self.card = card
+
+    def translate(
+        self, lines: Sequence[str], *, beam_size: int = 5, batch_size: int = 64
+    ) -> list[Translation]:
+        """Translate some lines at once; the result has their order.
+
+        Args:
+            lines: raw text, or words separated by spaces for a model of words.
+            beam_size: 1 writes the likeliest piece each time.
+            batch_size: sentences translated together, at most; it changes speed alone.
+        """
+        encoded = [self._encode(line) for line in lines]
+        found = [EMPTY] * len(lines)
+        # alike lengths side by side: then hardly a place of a batch is padding
+        order = sorted(
+            (i for i, ids in enumerate(encoded) if len(ids) > 1), key=lambda i: (len(encoded[i]), i)
+        )
+        for rows in _cut(order, [len(ids) for ids in encoded], batch_size):
+            hypotheses = self._search([encoded[row] for row in rows], beam_size)
+            for row, hypothesis in zip(rows, hypotheses, strict=True):
+                found[row] = self._describe(encoded[row], hypothesis)
+        return found
+
+    def stream(
+        self,
+        lines: Iterable[str],
+        *,
+        beam_size: int = 5,
+        batch_size: int = 64,
+        look_ahead: int = LOOK_AHEAD,
+    ) -> Iterator[Translation]:
+        """Translate any number of lines in constant memory: one translation a line, in order.
+
+        Args:
+            look_ahead: lines read before the first of them is translated.
+        """
+        lines = iter(lines)
+        while chunk := list(islice(lines, look_ahead)):
+            yield from self.translate(chunk, beam_size=beam_size, batch_size=batch_size)
+
+    def _encode(self, line: str) -> list[int]:
+        vocabulary = self.source_vocabulary
+        ids = vocabulary.encode(line if isinstance(vocabulary, SubwordVocabulary) else line.split())
+        return [*ids[-2::-1], ids[-1]] if self.model.config.reverse_source else ids
+
+    def _search(self, sources: list[list[int]], beam_size: int) -> list[Hypothesis]:
+        device = next(self.model.parameters()).device
+        source, lengths = (part.to(device) for part in pad_sequences(sources))
+        if beam_size == 1:
+            return greedy_search(self.model, source, lengths)
+        return [best[0] for best in beam_search(self.model, source, lengths, beam_size=beam_size)]
+
+    def _describe(self, source: list[int], hypothesis: Hypothesis) -> Translation:
+        text = self.target_vocabulary.decode(hypothesis.tokens)
+        written = [*hypothesis.tokens, *([self.target_vocabulary.eos_id] * hypothesis.finished)]
+        weights = hypothesis.weights
+        if self.model.config.reverse_source:  # shown in the order in which it was written
+            source = [*source[-2::-1], source[-1]]
+            if weights is not None:
+                weights = torch.cat([weights[:, :-1].flip(1), weights[:, -1:]], dim=1)
+        return Translation(
+            text=text if isinstance(text, str) else " ".join(text),
+            source_pieces=[self.source_vocabulary.tokens[index] for index in source],
+            target_pieces=[self.target_vocabulary.tokens[index] for index in written],
+            weights=weights,
+            score=hypothesis.log_probability / len(written),
+            finished=hypothesis.finished,
+        )
+
+
+def _cut(order: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Cut rows in order of length into batches of few enough sentences and pieces."""
+    batch: list[int] = []
+    for row in order:
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[row] > PIECES_A_BATCH):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def released_models() -> list[str]:
+    """The names of the models that come with the book."""
+    return sorted(path.parent.name for path in MODELS.glob("*/model.json"))
+
+
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """The folder of a model: a path, or the name of a model that comes with the book.
+
+    Raises:
+        CheckpointError: there is no such model; the nearest names are listed.
+    """
+    given = Path(name)
+    if (given / "model.json").exists():
+        return given
+    if (MODELS / given.name / "model.json").exists() and given.name == os.fspath(name):
+        return MODELS / given.name
+    known = released_models()
+    near = difflib.get_close_matches(os.fspath(name), known, n=3, cutoff=0.4) or known
+    advice = f"models that come with the book: {', '.join(near)}" if near else "train one first"
+    raise CheckpointError(
+        f"no model {os.fspath(name)!r}: neither a folder with a model.json nor a name in "
+        f"{str(MODELS)!r}; {advice}"
+    )
+
+
+def load_translator(
+    name: str | os.PathLike[str], *, device: str | torch.device = "cpu"
+) -> Translator:
+    """Load a translator by folder or name, after checking that its files are whole.
+
+    Raises:
+        CheckpointError: there is no such model, it is damaged, or it does not translate.
+    """
+    folder = find_model(name)
+    saved = load_model(folder)
+    if not {"source", "target"} <= saved.vocabularies.keys():
+        raise CheckpointError(
+            f"{str(folder)!r} holds no translator: its vocabularies are "
+            f"{sorted(saved.vocabularies)}, expected 'source' and 'target'"
+        )
+    try:
+        vocabularies = [read_vocabulary(saved.vocabularies[side]) for side in ("source", "target")]
+        model = build_model(Seq2SeqConfig.from_dict(saved.config))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"the model in {str(folder)!r} cannot be built: {error}") from error
+    load_weights(model, saved.state_dict, source=folder)
+    return Translator(model.to(device).eval(), *vocabularies, card=saved.card)
+
+
+def read_vocabulary(data: Mapping[str, Any]) -> Vocabulary | SubwordVocabulary:
+    """The vocabulary, of words or of subwords, that `to_dict` stored."""
+    kind = SubwordVocabulary if data.get("kind") == SUBWORDS else Vocabulary
+    return kind.from_dict(data)
