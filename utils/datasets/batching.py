@@ -251,6 +251,8 @@ class BucketedBatches:
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order; call it before each epoch. The order does not change by itself."""
         self.epoch = epoch
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
 
     def __len__(self) -> int:
         return math.ceil(len(self.dataset) / self.batch_size)

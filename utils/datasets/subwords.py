@@ -16,6 +16,7 @@ import base64
 import hashlib
 import io
 import re
+import threading
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -126,6 +127,35 @@ class SubwordVocabulary:
         """
         ids = self._processor.encode(normalise(_text(text)), out_type=int)
         return [*ids, self.eos_id] if add_eos else ids
+
+    def encode_varied(
+        self, texts: Sequence[str], *, dropout: float, seed: int, add_eos: bool = True
+    ) -> list[list[int]]:
+        """Cut texts with some joins left out at random: a model then sees a word cut in many ways.
+
+        Source: Provilkov, Emelianenko and Voita 2020, "BPE-Dropout", arXiv:1910.13267, section 3.
+        Deviations: none.
+
+        Args:
+            dropout: share of the possible joins that are left out, 0–1.
+            seed: the same texts, share and seed give the same pieces.
+        """
+        lines = [normalise(_text(text)) for text in texts]
+        found: list[list[int]] = []
+
+        def cut() -> None:
+            sentencepiece.set_random_generator_seed(seed)
+            found.extend(
+                self._processor.encode(lines, enable_sampling=True, alpha=dropout, num_threads=1)
+            )
+
+        # The library's generator belongs to a thread and is seeded when the thread first draws.
+        worker = threading.Thread(target=cut)
+        worker.start()
+        worker.join()
+        if len(found) != len(lines):
+            raise RuntimeError("the subwords could not be cut; see the error above")
+        return [[*ids, self.eos_id] if add_eos else ids for ids in found]
 
     def pieces(self, text: str) -> list[str]:
         """The pieces of a raw text, for display; "▁" is the space before a word."""

@@ -146,7 +146,7 @@ def _multi30k(name: str, description: str, **model: Any) -> Preset:
         description=description,
         task="multi30k",
         # multiples of 64 suit the matrix products
-        data={"source_pieces": 4096, "target_pieces": 4096},
+        data={"source_pieces": 4096, "target_pieces": 4096, "subword_dropout": 0.0},
         model=sizes | model,
         stages=(Stage(training),),
         batch_size=64,
@@ -258,6 +258,10 @@ def override(preset: Preset, changes: Mapping[str, Any]) -> Preset:
     """
     for name, value in changes.items():
         preset = _change(preset, name, _value(value) if isinstance(value, str) else value)
+    try:
+        check_model(preset)
+    except (TypeError, ValueError) as error:
+        raise PresetError(f"these settings do not suit {preset.name}: {error}") from error
     return preset
 
 
@@ -292,9 +296,7 @@ def _change(preset: Preset, name: str, value: Any) -> Preset:
         if name in data:
             return replace(preset, data={**preset.data, name: value})
         if name in model:
-            changed = replace(preset, model={**preset.model, name: value})
-            check_model(changed)
-            return changed
+            return replace(preset, model={**preset.model, name: value})
         if name in loss:
             CaptionLoss(**{name: value})
             stages = [replace(s, loss={**s.loss, name: value}) for s in preset.stages]

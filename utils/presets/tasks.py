@@ -105,7 +105,9 @@ def _source_words(pairs: ParallelDataset, row: int) -> str:
 def _multi30k(preset: Preset) -> Task:
     settings = dict(preset.model)
     data = multi30k_task.make_data(
-        **preset.data, reverse_source=settings.pop("reverse_source", False)
+        **preset.data,
+        reverse_source=settings.pop("reverse_source", False),
+        seed=preset.stages[0].training.seed,
     )
     texts = data.validation_texts
 
