@@ -32,11 +32,17 @@
   function buildDecoder(tensor, config) {
     const embedding = tensor("decoder.embedding.weight");
     const readout = linear(tensor, "decoder.readout.hidden");
-    const vocabulary = linear(tensor, "decoder.readout.vocabulary");
+    const scoreWeight = config.tie_embeddings
+      ? embedding // a word's score uses the weights that the word is read with
+      : tensor("decoder.readout.vocabulary.weight");
+    const scoreBias = tensor("decoder.readout.vocabulary.bias");
+    const vocabulary = (hidden) => affine(scoreWeight, scoreBias, hidden);
     const word = (id) => row(embedding, id);
     const recurrence = (fused) => stack(tensor, "decoder.recurrence", config, fused);
     const bridge = () => linear(tensor, "decoder.bridge.projection");
 
+    const isKnown = ["cho", "sutskever", "bahdanau", "luong"].includes(config.decoder);
+    if (!isKnown) throw new Error(`this page knows no decoder called "${config.decoder}"`);
     if (config.decoder === "cho" || config.decoder === "sutskever") {
       const advance = recurrence(true);
       const copies = config.decoder === "sutskever" && config.summary_size === null;
@@ -80,8 +86,6 @@
         },
       };
     }
-    if (config.decoder !== "luong")
-      throw new Error(`this page knows no decoder called "${config.decoder}"`);
     const feeding = config.input_feeding;
     const advance = recurrence(!feeding);
     const size = tensor("decoder.readout.hidden.weight").shape[0];

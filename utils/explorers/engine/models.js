@@ -75,6 +75,8 @@
         const { order = null } = encoded;
         const given = override ? reorder(Array.from(override), order) : null;
         const next = decoder.step(checkToken(token, targetVocabulary), state, encoded, given);
+        if (given && !next.weights)
+          throw new Error("this model has no attention whose weights could be changed");
         const isMoved = order && next.centre !== null;
         return {
           ...next,
