@@ -1,0 +1,61 @@
+"""The front end's files, joined: one script and one style sheet for a page, a module for a widget.
+
+Order matters: a file may use what the files before it put on ``globalThis.attentionBook``.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+ENGINE = (
+    "tensors",
+    "words",
+    "search",
+    "recurrent",
+    "attention",
+    "decoders",
+    "captioning",
+    "scenes",
+    "models",
+)
+FRONT = (
+    "elements",
+    "numbers",
+    "requests",
+    "links",
+    "matrix",
+    "step",
+    "tree",
+    "view",
+    "translation",
+    "start",
+)
+
+
+@cache
+def _scripts() -> str:
+    paths = [FOLDER / "engine" / f"{name}.js" for name in ENGINE]
+    paths += [FOLDER / "front" / f"{name}.js" for name in FRONT]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    # Comments are for readers of the files, not for those of the page: whole-line ones go.
+    text = re.sub(r"(?m)^\s*//.*\n", "", text)
+    return re.sub(r"(?s)\n\s*/\*\*.*?\*/", "", text)
+
+
+def page_script() -> str:
+    """A classic script for a page; works from ``file://``."""
+    return _scripts()
+
+
+def module_script() -> str:
+    """The same as a module with anywidget's ``render``."""
+    return f"{_scripts()}\nexport default {{ render: globalThis.attentionBook.render }};\n"
+
+
+@cache
+def style() -> str:
+    """The style sheet, for pages and widgets."""
+    return (FOLDER / "front" / "explorers.css").read_text(encoding="utf-8")
