@@ -30,7 +30,7 @@ book: $(INSTALLED) _build/.look ## build the book: _build/html/index.html
 	@echo "Open that file with a double click, or run \`make serve\`."
 
 # Sphinx rebuilds pages whose text changed; it does not notice a changed style or extension.
-_build/.look: _config.yml _toc.yml $(shell find book/assets book/extensions -type f -not -path '*/__pycache__/*')
+_build/.look: _config.yml _toc.yml $(shell find book/assets book/extensions utils/explorers -type f -not -path '*/__pycache__/*')
 	@rm -rf _build/html _build/.doctrees && mkdir -p _build && touch $@
 
 serve: book ## build the book and serve it on 127.0.0.1 (PORT=8000)

@@ -25,6 +25,8 @@ from utils.notebooks.files import (
 )
 from utils.notebooks.timings import load_timings, machine, store_timing, write_time_label
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
 
 class NotebookError(RuntimeError):
     """A notebook failed; the message names it, the cell and the error."""
@@ -47,6 +49,14 @@ def describe_failure(path: Path, notebook: NotebookNode, error: Exception) -> st
     if isinstance(error, CellTimeoutError):
         return f"{path.name}: a cell ran longer than the limit"
     return f"{path.name}, {place}: {error}"
+
+
+def drop_widget_views(notebook: NotebookNode) -> None:
+    """Where a widget also has HTML, keep that: the widget dies with its kernel, its id is random."""
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "text/html" in output.get("data", {}):
+                output.data.pop(WIDGET_VIEW, None)
 
 
 async def run_cells(
@@ -86,6 +96,7 @@ async def run_cells(
             used = psutil.Process(client.km.provisioner.process.pid).cpu_times()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise NotebookError(describe_failure(path, notebook, error)) from None
+    drop_widget_views(notebook)
     return {
         "cpu_seconds": round(used.user + used.system, 1),
         "wall_seconds": round(time.perf_counter() - started, 1),
