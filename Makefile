@@ -1,7 +1,7 @@
 # The book in two commands: `make book` builds it, `make test` proves it. `make help` lists more.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help book serve test execute stamp check repository diff format clean
+.PHONY: help book serve test train execute stamp check repository diff format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,6 +9,7 @@ INSTALLED := $(VENV)/.installed
 HTML := _build/html
 PORT ?= 8000
 NAMES ?=
+MODELS ?= multi30k-bahdanau multi30k-fixed
 STAGES ?=
 # The newest of these that works; or choose: make book PYTHON=/path/to/python3.12
 PYTHON ?=
@@ -39,6 +40,16 @@ serve: book ## build the book and serve it on 127.0.0.1 (PORT=8000)
 
 test: $(INSTALLED) ## run every test (STAGES="style unit notebooks build browser" for some)
 	@$(BIN)/python tests/stages.py $(STAGES)
+
+# Side by side, one thread each. Jobs of a shell ignore Ctrl-C, so it is passed on to them; what
+# was trained stays, and `make train` goes on from there.
+train: $(INSTALLED) ## train the released models again, side by side (MODELS="multi30k-fixed" for some)
+	@for name in $(MODELS); do \
+	  $(BIN)/python -m utils train $$name --output book/models/$$name --replace --resume \
+	    --progress lines & jobs="$$jobs $$!"; \
+	done; \
+	trap 'kill $$jobs 2>/dev/null; exit 130' INT TERM; \
+	for job in $$jobs; do wait $$job || failed=1; done; exit $${failed:-0}
 
 execute: $(INSTALLED) ## execute all notebooks in place and store their outputs (NAMES="01-rnn" for some)
 	@$(BIN)/python -m utils.notebooks execute $(NAMES)

@@ -2,7 +2,12 @@
 
 import sys
 
-from utils.commands.main import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from utils.commands.main import main  # takes seconds: Ctrl-C may come here already
+
+        code = main()
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)

@@ -88,6 +88,25 @@ def chrf(hypotheses: Sequence[Sentence], references: Sequence[Sentence]) -> floa
     return sacrebleu.corpus_chrf(own, [expected]).score
 
 
+def signed_scores(
+    hypotheses: Sequence[Sentence], references: Sequence[Sentence]
+) -> dict[str, float | str]:
+    """BLEU and chrF with sacrebleu's defaults, and the signatures that say how they were made.
+
+    Returns:
+        ``bleu``, ``bleu_signature``, ``chrf``, ``chrf_signature``; scores 0–100, two decimals.
+    Raises:
+        ValueError: there are none, or not equally many.
+    """
+    _require_pairs(hypotheses=hypotheses, references=references)
+    own, expected = ([_text(s) for s in sentences] for sentences in (hypotheses, references))
+    found: dict[str, float | str] = {}
+    for name, metric in (("bleu", sacrebleu.metrics.BLEU()), ("chrf", sacrebleu.metrics.CHRF())):
+        found[name] = round(metric.corpus_score(own, [expected]).score, 2)
+        found[f"{name}_signature"] = str(metric.get_signature())
+    return found
+
+
 class LengthBucket(NamedTuple):
     """The values of all sentences with a length in ``minimum … maximum`` (both included).
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from utils.checkpoints import CheckpointError, load_model, load_weights
-from utils.datasets.batching import pad_sequences
+from utils.datasets.batching import AnyVocabulary, pad_sequences
 from utils.datasets.subwords import KIND as SUBWORDS
-from utils.datasets.subwords import SubwordVocabulary
+from utils.datasets.subwords import SPACE, SubwordVocabulary
 from utils.datasets.vocabulary import Vocabulary
 from utils.decoding import Hypothesis, beam_search, greedy_search
 from utils.models.seq2seq import EncoderDecoder, Seq2SeqConfig, build_model
@@ -30,6 +30,9 @@ MODELS = Path(__file__).resolve().parents[1] / "book" / "models"
 
 # Lines that are read before the first of them is translated: sorting them by length saves work.
 LOOK_AHEAD = 512
+# More pieces than this are translated in parts: memory stays small, and no model of the book was
+# trained on longer sentences.
+LONGEST_SOURCE = 256
 # A batch is as many sentences as have so many pieces together, and at least one sentence.
 PIECES_A_BATCH = 2048
 
@@ -41,7 +44,8 @@ class Translation:
     text: the translation, "" for a line without words. source_pieces, target_pieces: what the
     model read and wrote, <eos> last. weights: (target pieces, source pieces) attention, or None
     without attention. score: mean log-probability of a piece, in nats. finished: False if the
-    limit of 2 · source pieces + 10 cut the translation off.
+    limit of 2 · source pieces + 10 cut the translation off. parts: the parts of a line that was
+    too long to be translated at once; the line itself then has no weights.
     """
 
     text: str
@@ -50,6 +54,7 @@ class Translation:
     weights: Tensor | None
     score: float
     finished: bool
+    parts: tuple[Translation, ...] = ()
 
 
 EMPTY = Translation("", [], [], None, 0.0, True)
@@ -67,8 +72,8 @@ class Translator:
     def __init__(
         self,
         model: EncoderDecoder,
-        source_vocabulary: Vocabulary | SubwordVocabulary,
-        target_vocabulary: Vocabulary | SubwordVocabulary,
+        source_vocabulary: AnyVocabulary,
+        target_vocabulary: AnyVocabulary,
         *,
         card: Mapping[str, Any] | None = None,
     ) -> None:
@@ -83,21 +88,23 @@ class Translator:
         """Translate some lines at once; the result has their order.
 
         Args:
-            lines: raw text, or words separated by spaces for a model of words.
+            lines: raw text, or words separated by spaces for a model of words. A line of more than
+                `LONGEST_SOURCE` pieces is cut at the ends of sentences, or of words, and
+                translated part by part.
             beam_size: 1 writes the likeliest piece each time.
             batch_size: sentences translated together, at most; it changes speed alone.
         """
-        encoded = [self._encode(line) for line in lines]
-        found = [EMPTY] * len(lines)
+        cut = [self._encode(line) for line in lines]
+        parts = [part for line in cut for part in line]
+        found: list[Translation] = [EMPTY] * len(parts)
         # alike lengths side by side: then hardly a place of a batch is padding
-        order = sorted(
-            (i for i, ids in enumerate(encoded) if len(ids) > 1), key=lambda i: (len(encoded[i]), i)
-        )
-        for rows in _cut(order, [len(ids) for ids in encoded], batch_size):
-            hypotheses = self._search([encoded[row] for row in rows], beam_size)
-            for row, hypothesis in zip(rows, hypotheses, strict=True):
-                found[row] = self._describe(encoded[row], hypothesis)
-        return found
+        order = sorted(range(len(parts)), key=lambda row: len(parts[row]))
+        for rows in _cut(order, [len(ids) for ids in parts], batch_size):
+            sources = [parts[row] for row in rows]
+            for row, hypothesis in zip(rows, self._search(sources, beam_size), strict=True):
+                found[row] = self._describe(parts[row], hypothesis)
+        ready = iter(found)
+        return [_join([next(ready) for _ in line]) for line in cut]
 
     def stream(
         self,
@@ -116,10 +123,18 @@ class Translator:
         while chunk := list(islice(lines, look_ahead)):
             yield from self.translate(chunk, beam_size=beam_size, batch_size=batch_size)
 
-    def _encode(self, line: str) -> list[int]:
+    def _encode(self, line: str) -> list[list[int]]:
+        """A line's parts as ids, in the order in which the model reads them; none without words."""
         vocabulary = self.source_vocabulary
-        ids = vocabulary.encode(line if isinstance(vocabulary, SubwordVocabulary) else line.split())
-        return [*ids[-2::-1], ids[-1]] if self.model.config.reverse_source else ids
+        words = line if isinstance(vocabulary, SubwordVocabulary) else line.split()
+        parts, ids = [], vocabulary.encode(words, add_eos=False)
+        while ids:
+            end = _end_of_part([vocabulary.tokens[index] for index in ids[: LONGEST_SOURCE + 1]])
+            part, ids = ids[:end], ids[end:]
+            if self.model.config.reverse_source:
+                part.reverse()
+            parts.append([*part, vocabulary.eos_id])
+        return parts
 
     def _search(self, sources: list[list[int]], beam_size: int) -> list[Hypothesis]:
         device = next(self.model.parameters()).device
@@ -144,6 +159,32 @@ class Translator:
             score=hypothesis.log_probability / len(written),
             finished=hypothesis.finished,
         )
+
+
+def _end_of_part(pieces: Sequence[str]) -> int:
+    """Where to end a part of at most `LONGEST_SOURCE` pieces: after a sentence, else a word."""
+    if len(pieces) <= LONGEST_SOURCE:
+        return len(pieces)
+    places = range(LONGEST_SOURCE, LONGEST_SOURCE // 2, -1)
+    starts = [place for place in places if pieces[place].startswith(SPACE)]
+    sentences = [place for place in starts if pieces[place - 1].endswith((".", "!", "?"))]
+    return next(iter([*sentences, *starts]), LONGEST_SOURCE)
+
+
+def _join(parts: list[Translation]) -> Translation:
+    """The translation of a line from those of its parts."""
+    if len(parts) < 2:
+        return parts[0] if parts else EMPTY
+    return Translation(
+        text=" ".join(part.text for part in parts if part.text),
+        source_pieces=[piece for part in parts for piece in part.source_pieces],
+        target_pieces=[piece for part in parts for piece in part.target_pieces],
+        weights=None,
+        score=sum(part.score * len(part.target_pieces) for part in parts)
+        / sum(len(part.target_pieces) for part in parts),
+        finished=all(part.finished for part in parts),
+        parts=tuple(parts),
+    )
 
 
 def _cut(order: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
@@ -207,7 +248,7 @@ def load_translator(
     return Translator(model.to(device).eval(), *vocabularies, card=saved.card)
 
 
-def read_vocabulary(data: Mapping[str, Any]) -> Vocabulary | SubwordVocabulary:
+def read_vocabulary(data: Mapping[str, Any]) -> AnyVocabulary:
     """The vocabulary, of words or of subwords, that `to_dict` stored."""
     kind = SubwordVocabulary if data.get("kind") == SUBWORDS else Vocabulary
     return kind.from_dict(data)

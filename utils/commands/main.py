@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from utils.checkpoints import CheckpointError
-from utils.commands import train
+from utils.commands import evaluate, train, translate
 from utils.commands.errors import (
-    DONE,
     FAILED,
     INTERRUPTED,
     WRONG_USE,
@@ -18,7 +17,7 @@ from utils.commands.errors import (
 )
 from utils.presets.definitions import PresetError
 
-COMMANDS = (train,)
+COMMANDS = (train, translate, evaluate)
 
 DESCRIPTION = """\
 Train the book's models, translate with them and score them.
@@ -69,6 +68,3 @@ def interrupted(options: argparse.Namespace) -> str:
     if options.command == "train":
         return "interrupted; the same command with --resume goes on after the last whole epoch"
     return "interrupted; the lines written so far are whole"
-
-
-__all__ = ["DONE", "build_parser", "main"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -35,8 +36,8 @@ Train a model of the book and save it, with its vocabularies and a card that say
 comes from, in one folder.
 
 The state is saved after every epoch: a run that was stopped, by Ctrl-C or by anything else,
-goes on with --resume as if nothing had happened. history.jsonl in the same folder gets one
-line of JSON an epoch."""
+goes on with --resume as if nothing had happened. history.jsonl, in the folder training and
+at the end beside the model, has a line of JSON for each epoch."""
 
 EXAMPLES = """\
 presets:
@@ -72,6 +73,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", type=Path, help="folder of the model (default: runs/PRESET)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="train anew though a model is there; it stays until the new one is saved",
+    )
+    parser.add_argument(
         "--set",
         dest="changes",
         action="append",
@@ -102,7 +108,8 @@ def run(options: argparse.Namespace) -> int:
     torch.set_num_threads(options.threads)
     device = select_device(options.device)
     output = RUNS / preset.name if options.output is None else options.output
-    if (output / "model.json").exists() and not (output / STATE).exists():
+    there = (output / "model.json").exists() and not (output / STATE).exists()
+    if there and not options.replace:
         return _already_there(preset, output, options.resume)
     if not options.resume and (output / STATE).exists():
         raise UsageError(
@@ -122,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
             board=board,
         )
     card = finish(preset, task, output, histories, command=_command(options))
+    os.replace(output / STATE / HISTORY, output / HISTORY)
     shutil.rmtree(output / STATE, ignore_errors=True)
     seconds = time.perf_counter() - started
     note(f"{preset.name}: saved in {output} after {seconds / 60:.1f} minutes")
@@ -148,13 +156,13 @@ def chosen_preset(options: argparse.Namespace) -> Preset:
 def _already_there(preset: Preset, output: Path, resume: bool) -> int:
     if not resume:
         raise UsageError(
-            f"{str(output)!r} already holds a model: choose another --output, or delete that folder"
+            f"{str(output)!r} already holds a model: choose another --output, or add --replace"
         )
     card = load_model(output).card or {}
     if card.get("settings") != json.loads(json.dumps(preset.settings)):
         raise UsageError(
             f"{str(output)!r} already holds a model that was trained with other settings: choose "
-            "another --output, or delete that folder"
+            "another --output, or add --replace"
         )
     note(f"{preset.name}: already trained, in {output}")
     print(json.dumps(card["scores"]))
@@ -177,7 +185,7 @@ def train_stages(
 
         def on_epoch(history: History, finished: list[History] = finished) -> None:
             lines = history_lines([*finished, history])
-            with atomic_write(output / HISTORY) as file:
+            with atomic_write(output / STATE / HISTORY) as file:
                 file.writelines(json.dumps(line) + "\n" for line in lines)
             if board is not None:
                 _draw(board, lines[-1], len(lines))

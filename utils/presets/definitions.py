@@ -96,7 +96,12 @@ def _grammar(name: str, description: str, **model: Any) -> Preset:
         name=name,
         description=description,
         task="grammar",
-        data={"train_size": 20_000, "minimum_length": 4, "maximum_length": 30},
+        data={
+            "train_size": 20_000,
+            "validation_size": 500,
+            "minimum_length": 4,
+            "maximum_length": 30,
+        },
         model=sizes | model,
         stages=(Stage(training),),
         batch_size=settings["batch_size"],

@@ -74,7 +74,8 @@ def prepare(preset: Preset) -> Task:
 def _grammar(preset: Preset) -> Task:
     settings = dict(preset.model)
     data = grammar_task.make_data(
-        **{"validation_size": 500, "test_size": 1, **preset.data},
+        **preset.data,
+        test_size=1,
         reverse_source=settings.pop("reverse_source", False),
     )
 
