@@ -28,7 +28,8 @@ def open_engine(browser: Browser, folder: Path, scripts: Iterable[Path]) -> Page
     tags = "".join(f'<script src="{source}"></script>' for source in sources)
     page_file = folder / "engine.html"
     page_file.write_text(
-        f"<!doctype html><title>Engine</title>{EVAL_FORBIDDEN}{tags}<script>"
+        f'<!doctype html><meta charset="utf-8"><title>Engine</title>'
+        f"{EVAL_FORBIDDEN}{tags}<script>"
         "const made = {};"
         "const use = (name) => (made[name] ??= attentionBook.load(attentionBook.models[name]));"
         "const rounded = (list) => list && list.map((x) => Math.round(x * 1e6) / 1e6);"

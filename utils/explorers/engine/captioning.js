@@ -90,7 +90,7 @@
       const expected = 3 * config.image_size ** 2;
       if (!image || image.length !== expected)
         throw new Error(
-          `a picture of ${expected} numbers (3 · ${config.image_size} · ${config.image_size}) is ` +
+          `a picture of ${expected} numbers (3 \u00b7 ${config.image_size} \u00b7 ${config.image_size}) is ` +
             `expected, got ${image ? image.length : "none"}`,
         );
       const { channels, size: side, values } = encodeImage(Float32Array.from(image));
