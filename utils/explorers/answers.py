@@ -30,7 +30,7 @@ _OWNER = re.compile(r"(.+)('s?)")
 
 
 def split_words(text: str, vocabulary: Vocabulary) -> list[str]:
-    """Typed text → words: lower case, ``'s`` and a final ``'`` apart, unknown full stops dropped."""
+    """Typed text → words: lower case, ``'s`` and a last ``'`` apart, end punctuation off."""
     words: list[str] = []
     for word in _QUOTES.sub("'", normalise(text).lower()).split(" "):
         if word not in vocabulary:

@@ -31,8 +31,11 @@ FRONT = (
     "tree",
     "view",
     "translation",
+    "window",
+    "cell",
     "start",
 )
+STYLES = ("controls", "pictures", "steps", "toys")
 
 
 @cache
@@ -58,4 +61,5 @@ def module_script() -> str:
 @cache
 def style() -> str:
     """The style sheet, for pages and widgets."""
-    return (FOLDER / "front" / "explorers.css").read_text(encoding="utf-8")
+    paths = [FOLDER / "front" / f"{name}.css" for name in STYLES]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)

@@ -14,9 +14,15 @@ from typing import Any
 
 ROW = 28  # pixels, as in front/links.js
 FAINTEST = 0.05
-MODEL_FREE_NOTE = "No attention: at every step the decoder sees the same vector, and there are no weights to show."
-# Laid out from the start, shown by the style sheet only where scripts can run.
-LATER = "hidden aria-hidden='true'"
+NO_WEIGHTS = (
+    "No attention: at every step the decoder sees the same vector, and there is no weight to show."
+)
+# Laid out from the start but not seen, and without scripts not laid out either.
+LATER = 'hidden aria-hidden="true"'
+WITHOUT_SCRIPTS = (
+    "<noscript><style>.attention-explorer [hidden][aria-hidden]{display:none!important}</style>"
+    "</noscript>\n"
+)
 
 
 def show(number: float, decimals: int = 2) -> str:
@@ -44,7 +50,7 @@ def attributes(values: Mapping[str, Any]) -> str:
 def mount(kind: str, inner: str, **data: Any) -> str:
     """The element that the scripts look for, with `data-…` attributes."""
     named = {f"data-{name}": value for name, value in {"kind": kind, **data}.items()}
-    return f'<div class="attention-explorer" {attributes(named)}>\n{inner}\n</div>'
+    return f'<div class="attention-explorer" {attributes(named)}>\n{WITHOUT_SCRIPTS}{inner}\n</div>'
 
 
 def translation_markup(
@@ -92,7 +98,7 @@ def _view(shown: Mapping[str, Any], *, title: str, gold: Mapping[str, Any] | Non
     matrix = (
         _matrix(labels, target, rows, unknown, gold if same else None)
         if rows
-        else f'<p class="ae-note">{MODEL_FREE_NOTE}</p>'
+        else f'<p class="ae-note">{NO_WEIGHTS}</p>'
     )
     return (
         '<div class="ae-view">'
@@ -159,7 +165,7 @@ def _words(words: Sequence[str], kind: str, unknown: set[int]) -> str:
         f"<li><span{' class=ae-unknown' if index in unknown else ''}>{escape(word)}</span></li>"
         for index, word in enumerate(words)
     )
-    return f'<ul class="ae-words ae-{kind}">{items}</ul>'
+    return f'<ul class="ae-words ae-of-{kind}">{items}</ul>'
 
 
 def _matrix(
@@ -228,7 +234,7 @@ def _step(shown: Mapping[str, Any], index: int, unknown: set[int]) -> str:
         f'<div class="ae-step-right"><div class="ae-context">{context}</div>'
         '<div><table class="ae-next" aria-label="Next-word probabilities">'
         f"<caption>Next word: the five likeliest</caption><tbody>{next_words}</tbody></table>"
-        f'</div></div></div><p class="ae-note">{escape(_note(step))}</p></div>'
+        f'</div></div></div><p class="ae-note" {LATER}>{escape(_note(step))}</p></div>'
     )
 
 
@@ -263,7 +269,7 @@ def _scores(labels: Sequence[str], step: Mapping[str, Any], unknown: set[int]) -
     )
     heads = "".join(
         f'<th scope="col">{head}</th>'
-        for head in ("score", "exp(score − max)", "weight", "change it")
+        for head in ("score", "exp(score − max)", "weight", f"<span {LATER}>change it</span>")
     )
     return (
         '<table class="ae-scores" aria-label="Scores and weights of this step">'
@@ -282,7 +288,8 @@ def _context(vector: Sequence[float]) -> str:
     return (
         f'<p class="ae-label">Context: Σ weight · memory ({len(vector)} numbers)</p>'
         f'<svg class="ae-strip" viewBox="0 0 {len(vector)} 40" preserveAspectRatio="none"'
-        f' role="img" aria-label="The context, {len(vector)} numbers, largest size {show(largest)}">'
+        f' role="img" aria-label="The context, {len(vector)} numbers, largest size {show(largest)}"'
+        ">"
         f'<path d="{bars}"/></svg>'
         '<details class="ae-details"><summary>The numbers</summary>'
         f'<p class="ae-numbers">{"  ".join(_numbers(vector))}</p></details>'

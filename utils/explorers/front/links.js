@@ -32,7 +32,7 @@
   function words(list, kind, unknown, handlers) {
     return make(
       "ul",
-      { class: `ae-words ae-${kind}` },
+      { class: `ae-words ae-of-${kind}` },
       list.map((word, index) =>
         make(
           "li",

@@ -138,7 +138,7 @@
           })
         : make("p", {
             class: "ae-note",
-            text: "No attention: at every step the decoder sees the same vector, and there are no weights to show.",
+            text: "No attention: at every step the decoder sees the same vector, and there is no weight to show.",
           });
       pictures.replaceChildren(links, make("div", { class: "ae-matrix-box" }, matrix));
       beam.replaceChildren(...(result.tree ? [
