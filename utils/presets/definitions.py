@@ -9,7 +9,7 @@ import ast
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from types import MappingProxyType
+from types import MappingProxyType, UnionType
 from typing import Any
 
 from utils.captioning_loss import CaptionLoss
@@ -320,4 +320,11 @@ def check_model(preset: Preset) -> None:
         if preset.task == "scenes"
         else {"source_vocabulary_size": 8, "target_vocabulary_size": 8}
     )
-    preset.model_class(**vocabulary, **preset.model)
+    config = preset.model_class(**vocabulary, **preset.model)
+    for field in fields(config):
+        value = getattr(config, field.name)
+        kinds = float | int if field.type is float else field.type
+        if isinstance(kinds, type | UnionType) and (
+            not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool)
+        ):
+            raise TypeError(f"{field.name} cannot be {value!r}")
