@@ -7,12 +7,13 @@ vector a_i for each of the L cells of a grid; at each word the decoder weighs th
     soft  z_t = Σ_i alpha_ti a_i                  hard  z_t = a_{s_t},  s_t ~ alpha_t
     beta_t = sigmoid(f_beta(h_{t-1})),  z_t ← beta_t z_t
     h_t, c_t = LSTM([E y_{t-1}; z_t], h_{t-1}, c_{t-1})
-    p(y_t) = softmax(L_o tanh(E y_{t-1} + L_h h_t + L_z z_t))
+    p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + L_z z_t))
     h_0, c_0 = tanh(f_h(mean a)), tanh(f_c(mean a))
 
-Deviations: a tanh in the deep output (the paper writes none); each annotation vector may carry
-the place of its cell as two extra numbers, because an encoder with a narrow receptive field
-cannot know where it is; hard attention looks at the most likely cell when it does not train.
+Deviations: each annotation vector may carry the place of its cell as two extra numbers, because
+an encoder with a narrow receptive field cannot know where it is; hard attention looks at the most
+likely cell when it does not train. The deep output has no tanh, as in the paper: with one, its
+units saturate before the model compares two places, and the relation of two objects is not learnt.
 """
 
 from dataclasses import dataclass
@@ -287,12 +288,11 @@ class CaptioningModel(nn.Module):
 
     def _read_out(self, embedded: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
         """Deep output: the last word, the new state and what was seen, (…, V)."""
-        mixed = (
+        return self.output(
             self.dropout(embedded)
             + self.output_hidden(self.dropout(hidden))
             + self.output_context(context)
         )
-        return self.output(torch.tanh(mixed))
 
 
 def build_captioning_model(config: CaptioningConfig) -> CaptioningModel:
