@@ -9,14 +9,29 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
+
+import torch
+
+from utils.runtime import select_device
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 class UsageError(ValueError):
     """The command line asks for something that does not exist or contradicts itself."""
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device that ``--device`` names.
+
+    Raises:
+        UsageError: there is no such device, here or anywhere.
+    """
+    try:
+        return select_device(name)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(error) from error
 
 
 def complain(message: object, code: int) -> int:
@@ -26,9 +41,7 @@ def complain(message: object, code: int) -> int:
 
 
 def describe(error: BaseException) -> str:
-    """An error in words; for one of the system, which file and what to do."""
-    if isinstance(error, OSError) and error.errno is not None and not str(error.args[0]).strip():
-        return os.strerror(error.errno)
+    """An error in words."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
         return "the disk is full: free some space and start the command again"
     return str(error) or type(error).__name__

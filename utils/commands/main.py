@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from utils.checkpoints import CheckpointError
 from utils.commands import evaluate, train, translate
 from utils.commands.errors import (
     FAILED,
@@ -56,11 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(interrupted(options), INTERRUPTED)
     except (UsageError, PresetError) as error:
         return complain(error, WRONG_USE)
-    except (CheckpointError, OSError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
+        # also a damaged model (CheckpointError), and memory that a GPU does not have
         return complain(describe(error), FAILED)
-    except (ValueError, RuntimeError) as error:
-        # such as a device that is not there
-        return complain(error, WRONG_USE if options.command == "train" else FAILED)
 
 
 def interrupted(options: argparse.Namespace) -> str:

@@ -18,13 +18,12 @@ import torch
 from torch import nn
 
 from utils.checkpoints import atomic_write, load_model, load_weights, save_model
-from utils.commands.errors import DONE, UsageError
+from utils.commands.errors import DONE, UsageError, chosen_device
 from utils.experiments.store import describe_commit, describe_machine
 from utils.history import History
 from utils.models.seq2seq import count_parameters
 from utils.presets.definitions import PRESETS, Preset, find_preset, override
 from utils.presets.tasks import Task, prepare
-from utils.runtime import select_device
 from utils.training import fit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     if options.threads < 1:
         raise UsageError(f"--threads must be at least 1, not {options.threads}")
     torch.set_num_threads(options.threads)
-    device = select_device(options.device)
+    device = chosen_device(options.device)
     output = RUNS / preset.name if options.output is None else options.output
     there = (output / "model.json").exists() and not (output / STATE).exists()
     if there and not options.replace:

@@ -14,9 +14,8 @@ from typing import IO, Any
 import torch
 
 from utils.checkpoints import atomic_write
-from utils.commands.errors import DONE, FAILED, UsageError
+from utils.commands.errors import DONE, FAILED, UsageError, chosen_device
 from utils.commands.files import decoded_lines
-from utils.runtime import select_device
 from utils.translator import LOOK_AHEAD, Translation, Translator, load_translator, released_models
 
 DESCRIPTION = """\
@@ -78,7 +77,7 @@ def open_translator(options: argparse.Namespace) -> Translator:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} must be at least 1, not {getattr(options, name)}")
     torch.set_num_threads(options.threads)
-    return load_translator(options.model, device=select_device(options.device))
+    return load_translator(options.model, device=chosen_device(options.device))
 
 
 def run(options: argparse.Namespace) -> int:
