@@ -140,10 +140,10 @@ def test_weights_are_distributions_and_gates_are_shares() -> None:
 
 
 def test_the_equations_step_by_step() -> None:
-    model = tiny_model(places=True, annotation_scale=0.5)
+    model = tiny_model(places=True)
     picture, token = images(1), words(1, 1)[:, 0]
     grid = model.encoder(picture)[0]  # (C, 4, 4)
-    a = torch.cat([0.5 * grid.flatten(1).T, cell_places(4, 4, like=grid)], dim=1)  # (16, C + 2)
+    a = torch.cat([grid.flatten(1).T, cell_places(4, 4, like=grid)], dim=1)  # (16, C + 2)
     h = torch.tanh(model.initial_hidden.weight @ a.mean(0) + model.initial_hidden.bias)
     c = torch.tanh(model.initial_cell.weight @ a.mean(0) + model.initial_cell.bias)
     attention = model.attention

@@ -25,7 +25,7 @@ KINDS = {
     "soft": {},
     "hard": {"attention": "hard"},
     "mean": {"attention": "mean"},
-    "plain": {"gate": False, "places": False, "annotation_scale": 1.0, "context_layers": 2},
+    "plain": {"gate": False, "places": False, "context_layers": 2},
     "wide": {"context_layers": 2, "context_kernel": 3, "image_size": 40},
     "residual": {"encoder": "residual", "channels": (3, 5, 8), "context_layers": 2},
 }

@@ -47,7 +47,7 @@ SCENE_SETTINGS: dict[str, Any] = {
     "train_size": 12_000,
     "test_size": 500,
     "epochs": 8,
-    "batch_size": 64,
+    "batch_size": 32,
     "learning_rate": 2e-3,
 }
 SCENE_QUICK: dict[str, Any] = {"train_size": 48, "test_size": 8, "epochs": 1, "batch_size": 16}

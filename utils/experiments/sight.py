@@ -16,7 +16,11 @@ from utils.models.image_encoders import receptive_field, stride_eight_layers
 
 DESCRIPTION = "Does attention still point at the object when each vector sees its neighbours too?"
 SEEDS = (1, 2, 3, 4, 5)
-SETTINGS = SCENE_SETTINGS | {"context": [[1, 1], [1, 3], [3, 3]]}
+SETTINGS = SCENE_SETTINGS | {
+    "train_size": 8_000,
+    "epochs": 6,
+    "context": [[1, 1], [1, 3], [3, 3]],
+}
 QUICK = SCENE_QUICK | {"context": [[1, 1], [1, 3]]}
 
 

@@ -47,9 +47,6 @@ class CaptioningConfig:
             context_layers as its number of blocks.
         image_size: side of the square pictures in pixels.
         places: append each cell's place (x, y, from -1 to 1) to its annotation vector.
-        annotation_scale: the encoder's vectors are multiplied by this. At 1 the decoder's gates
-            start saturated and it does not learn to compare places (measured: the relation of
-            two objects stayed at chance for 1,500 steps, and was learnt in 600 at 0.2).
         gate: scale the context by beta_t. dropout: 0–1, on the hidden state before the output
             and on the embedded word there.
     """
@@ -65,7 +62,6 @@ class CaptioningConfig:
     context_kernel: int = 1
     image_size: int = 64
     places: bool = True
-    annotation_scale: float = 0.2
     gate: bool = True
     dropout: float = 0.0
 
@@ -173,7 +169,6 @@ class CaptioningModel(nn.Module):
                 f"(B, {self.encoder_channels}, rows, columns)."
             )
         memory = grid.flatten(2).transpose(1, 2)  # (B, C, rows, columns) → (B, L, C)
-        memory = memory * self.config.annotation_scale
         if self.config.places:
             places = cell_places(grid.shape[2], grid.shape[3], like=memory)  # (L, 2)
             memory = torch.cat([memory, places.expand(len(memory), -1, -1)], dim=2)
