@@ -101,7 +101,7 @@
       for (let place = 0; place < length; place++) {
         const vector = memory.subarray(place * size, (place + 1) * size);
         for (let c = 0; c < channels; c++)
-          vector[c] = values[c * length + place] * config.annotation_scale;
+          vector[c] = values[c * length + place];
         if (config.places) {
           vector[channels] = (2 * (place % side) + 1) / side - 1;
           vector[channels + 1] = (2 * Math.floor(place / side) + 1) / side - 1;
@@ -145,7 +145,7 @@
         for (let i = 0; i < mixed.length; i++) mixed[i] += embedded[i];
         return {
           ...looked,
-          logits: output(tanh(mixed)),
+          logits: output(mixed),
           state: { ...next, position: state.position + 1 },
           context,
           gate,
