@@ -62,6 +62,11 @@ def paired_bootstrap(
     _, found = test()
     results = next(values for name, values in found.items() if name != "System")
     return {
-        name: ScoreInterval(result.score, result.mean, result.ci, result.p_value)
+        name: ScoreInterval(
+            float(result.score),
+            float(result.mean),
+            float(result.ci),
+            None if result.p_value is None else float(result.p_value),
+        )
         for name, result in zip(systems, results, strict=True)
     }
