@@ -280,7 +280,8 @@ def _progress(choice: str, name: str) -> bool | str:
 def _command(options: argparse.Namespace) -> str:
     parts = [f"python -m utils train {options.preset}"]
     parts += [f"--set {change}" for change in options.changes]
-    parts += [f"--{n} {getattr(options, n)}" for n in ("seed", "epochs") if getattr(options, n)]
+    given = {name: getattr(options, name) for name in ("seed", "epochs")}
+    parts += [f"--{name} {value}" for name, value in given.items() if value is not None]
     return " ".join(parts)
 
 
