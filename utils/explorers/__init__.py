@@ -13,6 +13,7 @@ example by itself: before scripts run, before weights arrive, or without either.
 =============  ===========================================================
 ``answers``    Python's engine: a sentence in, everything the front end shows out
 ``examples``   sentences with gold links, and stored answers for them
+``captions``   the caption explorer: engine, pictures to begin with, HTML
 ``markup``     the HTML of a translation before any script runs
 ``toys``       the same for the explorers without a model
 ``live``       the widget
@@ -34,6 +35,13 @@ def explore(model: Any, vocabularies: Any = None, **options: Any) -> Explorer:
     from utils.explorers.live import explore_translation
 
     return explore_translation(model, vocabularies, **options)
+
+
+def explore_captions(model: Any, vocabulary: Any = None, **options: Any) -> Explorer:
+    """Explore a captioning model; see `utils.explorers.live.explore_captions`."""
+    from utils.explorers.live import explore_captions as make
+
+    return make(model, vocabulary, **options)
 
 
 def explore_window(scores: Sequence[float] | None = None, **options: Any) -> Explorer:

@@ -33,9 +33,11 @@ FRONT = (
     "translation",
     "window",
     "cell",
+    "scene",
+    "captions",
     "start",
 )
-STYLES = ("controls", "pictures", "steps", "toys")
+STYLES = ("controls", "pictures", "steps", "toys", "captions")
 
 
 @cache

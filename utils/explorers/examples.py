@@ -7,6 +7,7 @@ computes them again and compares with a tolerance.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 
 from utils.checkpoints import atomic_write
 from utils.datasets.grammar import Example, Grammar
-from utils.explorers.answers import TranslationEngine
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWERS = ROOT / "book" / "results" / "explorers"
@@ -56,6 +56,8 @@ def describe_example(example: Example) -> dict[str, Any]:
 
 def request_for(example: Mapping[str, Any], *, limit: int) -> dict[str, Any]:
     """What the front end asks when it opens with this example."""
+    if "scene" in example:
+        return {"scene": example["scene"]}
     gold = example.get("gold")
     return {"text": example["text"], "limit": limit, "reference": gold and gold["target"]}
 
@@ -75,20 +77,31 @@ def rounded(value: Any, digits: int = DIGITS) -> Any:
 
 
 def stored_answer(name: str, example: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The stored answer of a model that comes with the book, or None."""
+    """The stored answer of a model that comes with the book, or None.
+
+    A sentence is found by its text, a picture by itself.
+    """
     path = ANSWERS / f"{name}.json"
     if not path.is_file():
         return None
     stored = json.loads(path.read_text(encoding="utf-8"))
-    return stored["answers"].get(example["text"])
+    return stored["answers"].get(key_of(example))
+
+
+def key_of(example: Mapping[str, Any]) -> str:
+    """What an example's answer is stored under: the text, or a picture's hash."""
+    if "text" in example:
+        return example["text"]
+    text = json.dumps(example["scene"], sort_keys=True)
+    return "scene " + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def store_answers(
-    name: str, engine: TranslationEngine, examples: Sequence[Mapping[str, Any]], *, limit: int = 60
+    name: str, engine: Any, examples: Sequence[Mapping[str, Any]], *, limit: int = 60
 ) -> Path:
-    """Compute and store a model's answers to some examples; the old file is replaced."""
+    """Compute and store an engine's answers to some examples; the old file is replaced."""
     answers = {
-        each["text"]: rounded(engine.answer(request_for(each, limit=limit))) for each in examples
+        key_of(each): rounded(engine.answer(request_for(each, limit=limit))) for each in examples
     }
     path = ANSWERS / f"{name}.json"
     with atomic_write(path) as file:

@@ -15,6 +15,7 @@ import traitlets
 
 from utils.explorers import assets, markup
 from utils.explorers.answers import TranslationEngine
+from utils.explorers.captions import CaptionEngine, caption_markup, caption_setup
 from utils.explorers.examples import (
     grammar_examples,
     request_for,
@@ -42,7 +43,7 @@ class Explorer(anywidget.AnyWidget):
         *,
         setup: Mapping[str, Any],
         html: str,
-        engines: Mapping[str, TranslationEngine] | None = None,
+        engines: Mapping[str, TranslationEngine | CaptionEngine] | None = None,
     ) -> None:
         self._esm, self._css = assets.module_script(), assets.style()
         super().__init__(setup=dict(setup))
@@ -149,15 +150,59 @@ def explore_cell(**options: Any) -> Explorer:
     return Explorer(setup=setup, html=cell_markup(setup))
 
 
-def load_engine(name: str) -> TranslationEngine:
-    """The Python engine on an exported model's weights: what the page computes with.
+def explore_captions(
+    model: Any,
+    vocabulary: Any = None,
+    *,
+    scenes: Sequence[Any] | None = None,
+    config: Any = None,
+    title: str | None = None,
+    page: str | None = None,
+) -> Explorer:
+    """Explore a captioning model: pick or compose a picture, read its caption.
 
+    Args:
+        model: a captioning model, or the name of an exported one.
+        vocabulary: of the captions; not needed for a name.
+        scenes: pictures to begin with; by default eight of the test split.
+        config: a SceneConfig, what the training pictures look like.
+        page: the exported model that the built page shows in place of one just trained.
     Raises:
-        ValueError: there is no such model, or it does not translate; those there are are listed.
+        ValueError: the vocabulary is missing or does not fit, or a name is unknown.
     """
-    from utils.datasets.vocabulary import SPECIAL_TOKENS, Vocabulary
-    from utils.exporting import load_exported
+    if isinstance(model, str):
+        engine, page = load_engine(model), model if page is None else page
+        if not isinstance(engine, CaptionEngine):
+            raise ValueError(f"{model!r} does not caption pictures: use explore({model!r})")
+    elif vocabulary is None:
+        raise ValueError("pass the vocabulary of the captions that the model was trained with")
+    else:
+        engine = CaptionEngine(model, vocabulary)
+    title = title or f"{engine.model.config.attention} attention"
+    setup = caption_setup(
+        engine,
+        title=title,
+        name=page or "model",
+        scenes=scenes,
+        config=config,
+    )
+    setup["shown"] = rounded(setup["shown"])
+    shown, data = setup["shown"], {"still": "true"}
+    if page:
+        shown = stored_answer(page, setup["examples"][0]) or rounded(
+            load_engine(page).answer(setup["examples"][0])
+        )
+        data = {name: setup[name] for name in ("models", "examples", "options")}
+        data |= {"model": page, "example": shown}
+    return Explorer(
+        setup=setup,
+        html=caption_markup(setup, shown, **data),
+        engines={page or "model": engine},
+    )
 
+
+def exported_path(name: str) -> Path:
+    """The file of an exported model; a ValueError lists those there are."""
     path = EXPORTED / f"{name}.js"
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in EXPORTED.glob("*.js"))) or "none yet"
@@ -165,22 +210,28 @@ def load_engine(name: str) -> TranslationEngine:
             f"no exported model {name!r}; there are: {known}. Pass a model and its vocabularies, "
             "or write one with `python -m utils export`"
         )
-    exported = load_exported(path)
-    if exported.kind != "translation" or exported.vocabularies["source"]["kind"] != "words":
-        raise ValueError(f"{name!r} cannot be explored by name: it does not translate words")
-    words = [
-        Vocabulary(exported.vocabularies[side]["tokens"][len(SPECIAL_TOKENS) :])
-        for side in ("source", "target")
-    ]
-    return TranslationEngine(exported.build(), *words)
+    return path
 
 
-def title_of(config: Any) -> str:
-    """What a model is called if nobody says: decoder and score function."""
-    names = {"bahdanau": "Bahdanau", "luong": "Luong", "cho": "Cho", "sutskever": "Sutskever"}
-    decoder = names.get(config.decoder, config.decoder)
-    what = f"attention: {config.attention}" if config.attention else "one fixed vector"
-    return f"{decoder}, {what}"
+def load_engine(name: str) -> TranslationEngine | CaptionEngine:
+    """The Python engine on an exported model's weights: what the page computes with.
+
+    Raises:
+        ValueError: there is no such model, or it reads subwords; those there are are listed.
+    """
+    from utils.datasets.vocabulary import SPECIAL_TOKENS, Vocabulary
+    from utils.exporting import load_exported
+
+    exported = load_exported(exported_path(name))
+    if any(each["kind"] != "words" for each in exported.vocabularies.values()):
+        raise ValueError(f"{name!r} reads subwords: pass its model and vocabularies instead")
+    words = {
+        side: Vocabulary(each["tokens"][len(SPECIAL_TOKENS) :])
+        for side, each in exported.vocabularies.items()
+    }
+    if exported.kind == "captioning":
+        return CaptionEngine(exported.build(), words["target"])
+    return TranslationEngine(exported.build(), words["source"], words["target"])
 
 
 def _described(example: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -211,20 +262,45 @@ def _vocabularies(model: Any, given: Any) -> tuple[Any, Any]:
     return found
 
 
+def page_models(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Exported models as a page lists them: name, title, and megabytes where it has many."""
+    from utils.exporting import load_exported
+
+    models = []
+    for name in names:
+        path = exported_path(name)
+        entry = {"name": name, "title": title_of(load_exported(path).config)}
+        megabytes = round(path.stat().st_size / 1e6, 1)
+        models.append({**entry, "megabytes": megabytes} if megabytes > 1 else entry)
+    return models
+
+
+def title_of(config: Any) -> str:
+    """What a model is called if nobody says: decoder and score function."""
+    values = config if isinstance(config, Mapping) else config.to_dict()
+    names = {"bahdanau": "Bahdanau", "luong": "Luong", "cho": "Cho", "sutskever": "Sutskever"}
+    decoder = names.get(values["decoder"], values["decoder"])
+    attention = values["attention"]
+    return f"{decoder}, {f'attention: {attention}' if attention else 'one fixed vector'}"
+
+
 def _html(setup: Mapping[str, Any], page: Sequence[str] | None, *, limit: int) -> str:
     """The mount: for exported models one that comes to life, else one that stays still."""
-    models, examples = setup["models"], setup["examples"]
-    shown = setup["shown"]
-    if page:
-        stored = stored_answer(page[0], examples[0])
-        if stored is None:
-            stored = rounded(load_engine(page[0]).answer(request_for(examples[0], limit=limit)))
-        configs = [load_engine(name).model.config for name in page]
-        titles = [title_of(config) for config in configs]
-        models = [{"name": n, "title": t} for n, t in zip(page, titles, strict=True)]
-        shown = stored
+    examples, shown = setup["examples"], setup["shown"]
+    if not page:
+        inner = markup.translation_markup(shown, models=setup["models"], examples=examples)
+        return markup.mount(setup["kind"], inner, still="true")
+    models = page_models(page)
+    shown = stored_answer(page[0], examples[0]) or _computed(page[0], examples[0], limit) or shown
     inner = markup.translation_markup(shown, models=models, examples=examples)
-    data = {"model": page[0]} if page else {"still": "true"}
-    if page:
-        data |= {"models": models, "examples": examples, "example": shown, "limit": str(limit)}
-    return markup.mount(setup["kind"], inner, **data)
+    data = {"models": models, "examples": examples, "example": shown, "limit": str(limit)}
+    return markup.mount(setup["kind"], inner, model=page[0], **data)
+
+
+def _computed(name: str, example: Mapping[str, Any], limit: int) -> dict[str, Any] | None:
+    """An exported model's answer, or None for a model of subwords, which Python cannot cut."""
+    try:
+        engine = load_engine(name)
+    except ValueError:
+        return None
+    return rounded(engine.answer(request_for(example, limit=limit)))

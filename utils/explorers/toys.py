@@ -101,12 +101,12 @@ def window_markup(setup: Mapping[str, Any]) -> str:
     found = window_weights(options)
     length = options["length"]
     names = ["D, words to either side", "S, source words", "t, the step", "p_t"]
-    learnt = [f"h_t, number {i}" for i in (1, 2)] + [f"v_p, number {i}" for i in (1, 2)]
-    learnt += [f"W_p, row {i}, column {j}" for i in (1, 2) for j in (1, 2)]
+    learnt = [f"{name} [{i}]" for name in ("h_t", "v_p") for i in (1, 2)]
+    learnt += [f"W_p [{i}, {j}]" for i in (1, 2) for j in (1, 2)]
     controls = (
         f'<div class="ae-controls" {LATER}><div class="ae-sliders"><label class="ae-choice">'
         f"<span>Centre p_t</span><select disabled><option>{SLIDER_WIDEST}</option></select></label>"
-        f'{_sliders(names)}</div><div class="ae-sliders">{_sliders(learnt)}</div></div>'
+        f"{_sliders(names)}</div></div>"
     )
     columns = "".join(
         '<div class="ae-chart-column">'
@@ -142,6 +142,7 @@ def window_markup(setup: Mapping[str, Any]) -> str:
         )
         + f'</p><p class="ae-note ae-formula">p_t = {show(centre, 3)}, D = {window}, '
         f"σ = D / 2 = {show(window / 2)}.</p>"
+        f'<div class="ae-sliders" {LATER}>{_sliders(learnt)}</div>'
     )
     rows = [
         [
@@ -239,9 +240,9 @@ def cell_markup(setup: Mapping[str, Any]) -> str:
 
     def group(key: str, title: str) -> str:
         if isinstance(options[key][0], list):
-            names = [f"row {i}, column {j}" for i in (1, 2) for j in (1, 2)]
+            names = [f"{key} [{i}, {j}]" for i in (1, 2) for j in (1, 2)]
         else:
-            names = ["number 1", "number 2"]
+            names = [f"{key} [{i}]" for i in (1, 2)]
         return (
             f'<fieldset class="ae-group"><legend>{escape(title)}</legend>{_sliders(names)}'
             "</fieldset>"

@@ -36,8 +36,8 @@
       return made.element;
     };
     const elements = matrix
-      ? values[key].flatMap((row, i) => row.map((_, j) => add(`row ${i + 1}, column ${j + 1}`, row, j)))
-      : values[key].map((_, i) => add(`number ${i + 1}`, values[key], i));
+      ? values[key].flatMap((row, i) => row.map((_, j) => add(`${key} [${i + 1}, ${j + 1}]`, row, j)))
+      : values[key].map((_, i) => add(`${key} [${i + 1}]`, values[key], i));
     const element = make("fieldset", { class: "ae-group" }, make("legend", { text: title }), elements);
     return { element, refresh: () => sliders.forEach((refresh) => refresh()) };
   }

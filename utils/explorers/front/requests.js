@@ -2,6 +2,7 @@
 //
 // A connection has ready(model) → Promise, and ask(model, request) → Promise of an answer:
 //   {text, limit, beam, overrides, reference} → {words, labels, unknown, cut, result, rows}
+// or {scene} → {result, grid: {rows, columns}}, for a picture.
 // words are the source words, labels the positions that were read (<eos> included), cut the count
 // of words left out, rows the weights with the reference forced (or null).
 (function (book) {
@@ -22,7 +23,15 @@
   }
 
   /** Answer a request with the engine in this page. */
-  function answer(model, { text, limit, beam, overrides, reference }) {
+  function answer(model, request) {
+    if (request.scene) {
+      const result = model.caption(book.renderScene(request.scene));
+      return { result, grid: result.grid };
+    }
+    return answerText(model, request);
+  }
+
+  function answerText(model, { text, limit, beam, overrides, reference }) {
     const read = model.tokenize(text);
     const words = read.words || read.tokens.filter((token) => token !== "<eos>");
     if (words.length === 0) throw new Error("There is no word in this sentence. Write one first.");

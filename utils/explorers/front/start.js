@@ -45,9 +45,7 @@
     mount.className = "attention-explorer";
     mount.dataset.kind = kind;
     el.append(mount);
-    const payload = setup.payload;
-    if (payload) book.models = { ...book.models, ...payload };
-    start(mount, setup, payload ? book.connectPage("") : book.connectKernel(model));
+    start(mount, setup, book.connectKernel(model));
   }
 
   book.render = render;

@@ -18,6 +18,10 @@
     const limit = setup.limit || LIMIT;
     const titleOf = (name) => models.find((model) => model.name === name).title;
     const state = { model: models[0].name, other: "", beam: 1 };
+    const sizeOf = (chosen) => {
+      const size = models.filter(({ name }) => chosen.includes(name)).reduce((sum, each) => sum + (each.megabytes || 0), 0);
+      return size ? ` (${size.toFixed(1)} MB)` : "";
+    };
 
     // --- the controls -----------------------------------------------------------------------
     const field = make("input", {
@@ -108,7 +112,7 @@
         field.focus();
         return;
       }
-      say("Loading the weights …");
+      say(`Loading the weights${sizeOf(names())} …`);
       results.setAttribute("aria-busy", "true");
       try {
         const answers = await Promise.all(names().map((name) => connection.ask(name, request(text, {}))));

@@ -97,7 +97,7 @@
         const { step: ofStep, source: ofSource } = node.dataset;
         const inRow = ofStep !== undefined && Number(ofStep) === row;
         const inColumn = source !== null && ofSource !== undefined && Number(ofSource) === source;
-        node.classList.toggle("ae-in-row", inRow && source === null ? true : inRow && step !== null);
+        node.classList.toggle("ae-in-row", inRow && (step !== null || source === null));
         node.classList.toggle("ae-in-column", inColumn);
       }
       for (const node of element.querySelectorAll(".ae-scores tr[data-source]")) {

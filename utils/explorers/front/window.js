@@ -74,10 +74,10 @@
     const hand = slider("p_t", { min: 0, max: values.scores.length - 1, step: 0.05, value: values.hand, name: "hand" },
       change((number) => { values.hand = number; }));
     const learnt = [
-      ...values.state.map((value, i) => [`h_t, number ${i + 1}`, value, (number) => { values.state[i] = number; }]),
-      ...values.v_p.map((value, i) => [`v_p, number ${i + 1}`, value, (number) => { values.v_p[i] = number; }]),
+      ...values.state.map((value, i) => [`h_t [${i + 1}]`, value, (number) => { values.state[i] = number; }]),
+      ...values.v_p.map((value, i) => [`v_p [${i + 1}]`, value, (number) => { values.v_p[i] = number; }]),
       ...values.W_p.flatMap((row, i) => row.map((value, j) =>
-        [`W_p, row ${i + 1}, column ${j + 1}`, value, (number) => { values.W_p[i][j] = number; }])),
+        [`W_p [${i + 1}, ${j + 1}]`, value, (number) => { values.W_p[i][j] = number; }])),
     ].map(([label, value, edit]) => slider(label, { min: -3, max: 3, step: 0.05, value }, change(edit)).element);
     const predicted = make("div", { class: "ae-sliders" }, learnt);
     const reset = button("Start again", () => mountWindow(host, setup));
@@ -175,9 +175,8 @@
 
     host.replaceChildren(
       make("div", { class: "ae-controls" },
-        make("div", { class: "ae-sliders" }, mode, size.element, length.element, step.element, hand.element),
-        predicted),
-      chart, legend, formula,
+        make("div", { class: "ae-sliders" }, mode, size.element, length.element, step.element, hand.element)),
+      chart, legend, formula, predicted,
       make("div", { class: "ae-step-left" }, table),
       make("div", { class: "ae-buttons" }, reset),
     );
