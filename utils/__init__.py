@@ -6,6 +6,7 @@ What lives where (a module imports only from those below it):
 ``commands``        the command line: train, translate, evaluate
 ``presets``         every model of the book by name, with its data and training
 ``experiments``     long experiments whose results live in ``book/results``
+``explorers``       attention to touch: widgets, and the same in a page without a kernel
 ``plots``           numbers and labels in, matplotlib axes out
 ``picture_plots``   a caption as a row of pictures with its weights
 ``training``        ``fit``: training with early stopping and exact resume
