@@ -52,7 +52,7 @@ def describe_failure(path: Path, notebook: NotebookNode, error: Exception) -> st
 
 
 def drop_widget_views(notebook: NotebookNode) -> None:
-    """Where a widget also has HTML, keep that: the widget dies with its kernel, its id is random."""
+    """Keep a widget's HTML alone: the widget dies with its kernel, and its id is random."""
     for cell in code_cells(notebook):
         for output in cell.outputs:
             if "text/html" in output.get("data", {}):
