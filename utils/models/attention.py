@@ -207,14 +207,22 @@ class AdditiveAttention(Attention):
     """score = v · tanh(W_q q + W_k h_s): a small network decides how well q and h_s match.
 
     Source: Bahdanau et al. 2015, arXiv:1409.0473, appendix A.1.2; the same function as Luong's
-    concat, v · tanh(W [q; h_s]) with W = [W_q W_k]. Deviations: none.
+    concat, v · tanh(W [q; h_s]) with W = [W_q W_k]. Deviations: none in the function. Where it
+    begins can be chosen: `score_gain` multiplies the first W_q and W_k. While their products are
+    small, tanh is a straight line, and the score is one term of q plus one term of h_s: after the
+    softmax the query has no say, and some words look interesting to every query.
     """
 
-    def __init__(self, *, query_size: int, memory_size: int, attention_size: int) -> None:
+    def __init__(
+        self, *, query_size: int, memory_size: int, attention_size: int, score_gain: float = 1.0
+    ) -> None:
         super().__init__()
         self.query_projection = nn.Linear(query_size, attention_size, bias=False)
         self.key_projection = nn.Linear(memory_size, attention_size, bias=False)
         self.score_vector = nn.Linear(attention_size, 1, bias=False)
+        with torch.no_grad():
+            self.query_projection.weight.mul_(score_gain)
+            self.key_projection.weight.mul_(score_gain)
 
     def project_keys(self, memory: Tensor) -> Tensor:
         return self.key_projection(memory)
@@ -316,6 +324,7 @@ def build_attention(
     longest_source: int,
     window: int,
     local_score: str = "general",
+    score_gain: float = 1.0,
 ) -> Attention:
     """Make an attention by its name in the papers.
 
@@ -325,6 +334,7 @@ def build_attention(
         longest_source: positions that "location" can tell apart.
         window: D, positions to either side of a local centre.
         local_score: the content score inside a local window: dot, general or additive.
+        score_gain: see `AdditiveAttention`; the other scores do not read it.
     Raises:
         ValueError: an unknown name; the known ones are listed.
     """
@@ -335,7 +345,9 @@ def build_attention(
         case "general":
             return GeneralAttention(**sizes)
         case "additive" | "concat":
-            return AdditiveAttention(**sizes, attention_size=attention_size)
+            return AdditiveAttention(
+                **sizes, attention_size=attention_size, score_gain=score_gain
+            )
         case "location":
             return LocationAttention(query_size=query_size, longest_source=longest_source)
         case "local-m" | "local-p":
@@ -350,6 +362,7 @@ def build_attention(
                 attention_size=attention_size,
                 longest_source=longest_source,
                 window=window,
+                score_gain=score_gain,
             )
             return LocalAttention(
                 content=content,

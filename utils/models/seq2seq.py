@@ -31,6 +31,7 @@ class Seq2SeqConfig:
     says how the training data was prepared: the data set reverses, the model does not.
     `update_gate_bias` is added to the encoder's update gates when the model is made (GRU only):
     below 0 its states begin close to their own words, and attention finds those sooner.
+    `score_gain` multiplies the first weights of the additive score, see `AdditiveAttention`.
     `tie_embeddings`: the output layer scores a target word with its embedding's weights.
     """
 
@@ -54,6 +55,7 @@ class Seq2SeqConfig:
     reverse_source: bool = False
     update_gate_bias: float = 0.0
     tie_embeddings: bool = False
+    score_gain: float = 1.0
 
     def __post_init__(self) -> None:
         known = FIXED_VECTOR_DECODERS + ATTENTION_DECODERS
@@ -89,6 +91,8 @@ class Seq2SeqConfig:
             )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        if not self.score_gain > 0.0:
+            raise ValueError(f"score_gain must be above 0, got {self.score_gain}")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type is float:
@@ -201,6 +205,7 @@ def build_model(config: Seq2SeqConfig) -> EncoderDecoder:
         longest_source=config.longest_source,
         window=config.window,
         local_score=config.local_score,
+        score_gain=config.score_gain,
     )
     if config.decoder == "bahdanau":
         decoder = BahdanauDecoder(attention=attention, **shared)

@@ -29,8 +29,8 @@ EMBEDDED_DATA = {
 MULTI30K_DATA = {
     "source": f"Multi30k task 1, German to English, github.com/multi30k/dataset at {COMMIT}",
     "licence": (
-        "the repository states none; the shared tasks that published the translations did so under "
-        "CC BY-NC-SA 4.0; the English captions are Flickr30k's, for research and teaching"
+        "the repository states none, so ask its authors before publishing what is made from it; "
+        "the English captions are Flickr30k's"
     ),
 }
 
