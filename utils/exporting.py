@@ -77,12 +77,31 @@ class ExportedModel(NamedTuple):
 
     def build(self) -> nn.Module:
         """The model in PyTorch with the page's weights, in evaluation mode."""
-        if self.kind == "translation":
-            model: nn.Module = build_model(Seq2SeqConfig.from_dict(self.config))
-        else:
-            model = build_captioning_model(CaptioningConfig(**self.config))
-        load_weights(model, self.state_dict, source=f"{self.name}.js")
-        return model.eval()
+        return build_from(self.config, self.state_dict, source=f"{self.name}.js")
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """What a model with this config does: "translation" or "captioning"."""
+    return "captioning" if "channels" in config else "translation"
+
+
+def build_from(
+    config: Mapping[str, Any],
+    state_dict: Mapping[str, Tensor],
+    *,
+    source: str | os.PathLike[str],
+) -> nn.Module:
+    """Any of the book's models from its config and weights, in evaluation mode.
+
+    Raises:
+        CheckpointError: the weights do not fit; `source` names where they come from.
+    """
+    if kind_of(config) == "captioning":
+        model: nn.Module = build_captioning_model(CaptioningConfig(**config))
+    else:
+        model = build_model(Seq2SeqConfig.from_dict(dict(config)))
+    load_weights(model, state_dict, source=source)
+    return model.eval()
 
 
 def export_model(
@@ -122,8 +141,8 @@ def export_model(
         state_dict = model.state_dict()
     else:
         saved = load_model(model)
-        kind = "captioning" if "channels" in saved.config else "translation"
         config, state_dict = saved.config, saved.state_dict
+        kind = kind_of(config)
         vocabularies = saved.vocabularies if vocabularies is None else vocabularies
         card = saved.card if card is None else card
     words = _vocabularies(kind, config, vocabularies or {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from utils.commands import evaluate, train, translate
+from utils.commands import evaluate, export, train, translate
 from utils.commands.errors import (
     FAILED,
     INTERRUPTED,
@@ -16,10 +16,10 @@ from utils.commands.errors import (
 )
 from utils.presets.definitions import PresetError
 
-COMMANDS = (train, translate, evaluate)
+COMMANDS = (train, translate, evaluate, export)
 
 DESCRIPTION = """\
-Train the book's models, translate with them and score them.
+Train the book's models, translate with them, score them, and export them for the page.
 
 `python -m utils COMMAND --help` explains a command, with examples."""
 

@@ -1,0 +1,156 @@
+"""The book's exported models in the page: the same words and weights as PyTorch, in good time."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+from engine_page import (
+    largest_difference,
+    open_engine,
+    translate_in_page,
+    translate_in_torch,
+)
+from playwright.sync_api import Browser
+
+from utils.datasets import multi30k
+from utils.datasets.grammar import Grammar
+from utils.datasets.scene_rendering import render_all
+from utils.datasets.scenes import SceneConfig, sample_scenes
+from utils.decoding import greedy_search
+from utils.experiments.grammar_task import make_data, train_model
+from utils.exporting import ExportedModel, export_model, load_exported
+from utils.training_config import TrainingConfig
+
+FOLDER = Path(__file__).resolve().parents[2] / "book" / "assets" / "models"
+EXPORTED = {path.stem: path for path in sorted(FOLDER.glob("*.js"))}
+LIMITS = {"multi30k": 6_000_000, "": 600_000}  # bytes as shipped, by the beginning of the name
+LOSSES = {"exact_match": 0.01, "bleu": 0.5}  # most that the rounding may cost
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was trained for seconds: it has learnt some words and where they stand."""
+    data = make_data(train_size=1_500, validation_size=50, test_size=1, maximum_length=8)
+    config = data.config(
+        decoder="bahdanau",
+        attention="additive",
+        bidirectional=True,
+        embedding_size=24,
+        hidden_size=32,
+    )
+    model, _ = train_model(
+        config, data, TrainingConfig(epochs=3, learning_rate=1e-2, seed=1), batch_size=32
+    )
+    vocabularies = {
+        "source": data.train.source_vocabulary,
+        "target": data.train.target_vocabulary,
+    }
+    folder = tmp_path_factory.mktemp("trained")
+    return export_model(model, folder / "trained.js", vocabularies=vocabularies)
+
+
+def path_of(name: str, request: pytest.FixtureRequest) -> Path:
+    return EXPORTED[name] if name in EXPORTED else request.getfixturevalue("trained")
+
+
+def held_out(exported: ExportedModel) -> list[list[int]]:
+    """1,000 held-out sentences of the grammar, or 200 of Multi30k, as ids."""
+    if exported.vocabularies["source"]["kind"] == "words":
+        vocabulary = Grammar().source_vocabulary()
+        longest = 8 if exported.name == "trained" else 30
+        examples = Grammar().sample(1_000, seed=77, split="test", maximum_length=longest)
+        return [vocabulary.encode(example.source) for example in examples]
+    if not multi30k.is_downloaded():
+        pytest.skip("Multi30k was never downloaded here")
+    return []
+
+
+def assert_alike(found: list[dict], expected: list) -> None:
+    """The same tokens for at least 99.5 % of the sentences, and with them weights within 1e-3."""
+    alike = [one["tokens"] == other.tokens for one, other in zip(found, expected, strict=True)]
+    assert sum(alike) / len(alike) >= 0.995
+    differences = [
+        largest_difference(one["weights"], other.weights)
+        for one, other, same in zip(found, expected, alike, strict=True)
+        if same and other.weights is not None
+    ]
+    assert max(differences, default=0.0) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "name", ["trained", *(name for name in EXPORTED if not name.startswith("scenes"))]
+)
+def test_translations_equal_pytorch(
+    name: str, browser: Browser, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    path = path_of(name, request)
+    exported = load_exported(path)
+    model = exported.build()
+    page = open_engine(browser, tmp_path, [path])
+    sources = held_out(exported)
+    if not sources:  # raw text: the page cuts it into subwords itself
+        texts = multi30k.load_multi30k("test").source[:200]
+        sources = page.evaluate(
+            "([name, texts]) => texts.map((text) => use(name).tokenize(text).ids)", [name, texts]
+        )
+    for beam, count in ((1, len(sources)), (3, len(sources) // 10)):
+        found = translate_in_page(page, name, sources[:count], beam=beam)
+        assert_alike(found, translate_in_torch(model, sources[:count], beam=beam))
+    page.close()
+
+
+@pytest.mark.parametrize("name", [name for name in EXPORTED if name.startswith("scenes")])
+def test_captions_equal_pytorch(name: str, browser: Browser, tmp_path: Path) -> None:
+    model = load_exported(EXPORTED[name]).build()
+    scenes = sample_scenes(SceneConfig(), 200, seed=78, split="test")
+    images = torch.from_numpy(render_all(scenes)).permute(0, 3, 1, 2).float() / 255
+    expected = greedy_search(model, images, torch.ones(len(images), dtype=torch.int64))
+    page = open_engine(browser, tmp_path, [EXPORTED[name]])
+    found = []
+    for begin in range(0, len(images), 20):  # pixels travel as whole numbers
+        found += page.evaluate(
+            """([name, images]) => images.map((image) => {
+              const found = use(name).caption(Float32Array.from(image, (value) => value / 255));
+              return {
+                tokens: found.tokens,
+                weights: found.steps[0].weights && found.steps.map((s) => rounded(s.weights)),
+              };
+            })""",
+            [name, (images[begin : begin + 20] * 255).round().int().flatten(1).tolist()],
+        )
+    assert_alike(found, expected)
+    page.close()
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_exported_files_are_small_and_their_rounding_costs_little(name: str) -> None:
+    exported = load_exported(EXPORTED[name])
+    limit = next(size for start, size in LIMITS.items() if name.startswith(start))
+    assert EXPORTED[name].stat().st_size <= limit
+    scores = exported.card["export"]
+    for metric, loss in LOSSES.items():
+        if metric in scores["saved"]:
+            assert scores["exported"][metric] >= scores["saved"][metric] - loss
+
+
+def test_a_sentence_is_translated_while_one_waits(
+    browser: Browser, trained: Path, tmp_path: Path
+) -> None:
+    """A generous bound; `benchmarks/page_engine.py` measures models of the real sizes."""
+    page = open_engine(browser, tmp_path, [trained])
+    milliseconds = page.evaluate(
+        """() => {
+          const model = use("trained");
+          const ids = [...Array(15).keys()].map((i) => i + 4).concat(3);
+          return Array.from({length: 15}, () => {
+            const begin = performance.now();
+            model.translate(ids);
+            return performance.now() - begin;
+          });
+        }"""
+    )
+    assert statistics.median(milliseconds) < 500
+    page.close()
