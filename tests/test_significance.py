@@ -5,7 +5,7 @@ import random
 import pytest
 
 from utils.metrics import bleu, chrf, signed_scores
-from utils.significance import paired_bootstrap
+from utils.significance import bootstrap_difference, paired_bootstrap
 
 WORDS = "a man in red runs over the green field while two dogs look at him from far away".split()
 
@@ -71,3 +71,33 @@ def test_no_sentences_cannot_be_compared() -> None:
         signed_scores([], [])
     with pytest.raises(ValueError, match="2 hypotheses, 1 references"):
         chrf(["a", "b"], ["a"])
+
+
+def test_the_interval_of_a_difference() -> None:
+    good, bad = corpus(0.1, seed=1), corpus(0.4, seed=2)
+    found = bootstrap_difference(good, bad, REFERENCES, samples=200)
+    assert found.first == pytest.approx(bleu(good, REFERENCES))
+    assert found.second == pytest.approx(bleu(bad, REFERENCES))
+    assert found.difference == found.first - found.second
+    assert 0 < found.low < found.difference < found.high
+    turned = bootstrap_difference(bad, good, REFERENCES, samples=200)
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_the_difference_is_paired() -> None:
+    """One system twice: each alone varies from set to set, their difference does not."""
+    same = corpus(0.3, seed=1)
+    assert bootstrap_difference(same, list(same), REFERENCES, samples=50)[2:] == (0, 0, 0)
+
+
+def test_an_interval_contains_no_difference_where_there_is_none() -> None:
+    found = bootstrap_difference(corpus(0.2, seed=1), corpus(0.2, seed=3), REFERENCES, samples=200)
+    assert found.low < 0 < found.high
+    again = bootstrap_difference(corpus(0.2, seed=1), corpus(0.2, seed=3), REFERENCES, samples=200)
+    assert found == again
+
+
+@pytest.mark.parametrize("counts", [(3, 2, 3), (3, 3, 2), (0, 0, 0)])
+def test_sentences_that_do_not_pair(counts: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="expected equally many"):
+        bootstrap_difference(*(REFERENCES[:count] for count in counts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
@@ -70,3 +71,71 @@ def paired_bootstrap(
         )
         for name, result in zip(systems, results, strict=True)
     }
+
+
+class BleuDifference(NamedTuple):
+    """How far apart two systems are in BLEU, 0–100.
+
+    Attributes:
+        first, second: BLEU of all sentences. difference: first − second. low, high: 95 % of the
+            resampled sets have a difference between them.
+    """
+
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+
+
+def bootstrap_difference(
+    first: Sequence[str],
+    second: Sequence[str],
+    references: Sequence[str],
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+) -> BleuDifference:
+    """The interval of a difference in BLEU: both systems scored on the same resampled sentences.
+
+    Source: Koehn 2004, section 3.3 (paired bootstrap). Deviations: it gives the interval of the
+    difference (percentiles), where `paired_bootstrap` gives each system's own.
+
+    Args:
+        first, second, references: one text per sentence; scored with sacrebleu's defaults.
+        samples: sets drawn with replacement.
+        seed: of the draws; the same seed draws the same sentences for every pair of systems.
+    Raises:
+        ValueError: no sentences, or not equally many, or no samples.
+    """
+    counts = {len(first), len(second), len(references)}
+    if len(counts) > 1 or not references or samples < 1:
+        raise ValueError(
+            f"{len(first)} and {len(second)} hypotheses, {len(references)} references, {samples} "
+            "samples: expected equally many sentences, and at least one of each"
+        )
+    counted = [_count_matches(system, references) for system in (first, second)]
+    every = np.arange(len(references))
+    one, other = (_bleu_of(matches, every) for matches in counted)
+    draws = np.random.default_rng(seed).integers(len(references), size=(samples, len(references)))
+    differences = [_bleu_of(counted[0], rows) - _bleu_of(counted[1], rows) for rows in draws]
+    low, high = np.percentile(differences, [2.5, 97.5])
+    return BleuDifference(one, other, one - other, float(low), float(high))
+
+
+def _count_matches(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """(sentences, 10): right n-grams and n-grams for n = 1 … 4, words, words of the reference."""
+    metric = BLEU(effective_order=True)
+    rows = []
+    for hypothesis, reference in zip(hypotheses, references, strict=True):
+        found = metric.sentence_score(hypothesis, [reference])
+        rows.append([*found.counts, *found.totals, found.sys_len, found.ref_len])
+    return np.array(rows)
+
+
+def _bleu_of(matches: np.ndarray, rows: np.ndarray) -> float:
+    """Corpus BLEU of some sentences, each as often as it is in `rows`."""
+    sums = matches[rows].sum(axis=0).tolist()
+    return BLEU.compute_bleu(
+        correct=sums[:4], total=sums[4:8], sys_len=sums[8], ref_len=sums[9], smooth_method="exp"
+    ).score
