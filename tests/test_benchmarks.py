@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
+from benchmarks import page_engine
 from benchmarks.decoders import (
     DECODERS,
     FLOORS,
@@ -108,3 +109,26 @@ def test_the_stored_run_is_of_the_present_sizes_and_floors():
 def test_the_stored_run_reaches_its_floor(name):
     stored = json.loads(RESULTS.read_text())
     assert stored["ratios"][name]["median"] >= FLOORS[name]
+
+
+@pytest.mark.parametrize("name", page_engine.CEILINGS)
+def test_the_pages_engine_is_in_time(name):
+    """Processor time of the stored run; `tests/browser` has a generous bound on wall time."""
+    stored = json.loads(page_engine.RESULTS.read_text())
+    assert stored["ceilings"] == page_engine.CEILINGS
+    assert stored["milliseconds"][name]["processor"]["median"] <= page_engine.CEILINGS[name]
+
+
+def test_models_of_the_presets_sizes_are_small_enough_to_ship():
+    sizes = json.loads(page_engine.RESULTS.read_text())["model_bytes"]
+    assert sizes.keys() == {name.split()[0] for name in page_engine.CEILINGS}
+    for name, size in sizes.items():
+        assert size <= (6_000_000 if name.startswith("multi30k") else 600_000)
+
+
+@pytest.mark.parametrize("name", ["grammar-lstm", "scenes-soft"])
+def test_a_benchmarked_model_never_ends_its_sentence(name):
+    model, vocabularies = page_engine.build(name)
+    layer = model.output if name == "scenes-soft" else model.decoder.readout.vocabulary
+    assert float(layer.bias[3]) == -100.0
+    assert len(vocabularies["target"]) == layer.bias.numel()
