@@ -13,7 +13,8 @@ from types import MappingProxyType, UnionType
 from typing import Any
 
 from utils.captioning_loss import CaptionLoss
-from utils.experiments.attention_runs import ATTENTION_SETTINGS, BAHDANAU, LUONG
+from utils.experiments.attention_lengths import SETTINGS as LENGTHS_SETTINGS
+from utils.experiments.attention_runs import BAHDANAU, LUONG
 from utils.experiments.scene_task import SCENE_SETTINGS
 from utils.experiments.visual_attention import SETTINGS as VISUAL_SETTINGS
 from utils.models.captioning import CaptioningConfig
@@ -83,10 +84,11 @@ _TRAINING = fields(TrainingConfig)
 
 
 def _grammar(name: str, description: str, **model: Any) -> Preset:
-    settings = ATTENTION_SETTINGS
-    sizes = {key: settings[key] for key in ("embedding_size", "hidden_size", "bidirectional")}
+    settings = LENGTHS_SETTINGS
+    names = ("embedding_size", "hidden_size", "bidirectional", "dropout")
+    sizes = {key: settings[key] for key in names}
     training = TrainingConfig(
-        epochs=8,
+        epochs=4,
         learning_rate=settings["learning_rate"],
         schedule=settings["schedule"],
         warmup_steps=settings["warmup_steps"],
@@ -160,7 +162,7 @@ def _multi30k(name: str, description: str, **model: Any) -> Preset:
 
 _SCENE_FIRST = _scene_training(SCENE_SETTINGS["epochs"], SCENE_SETTINGS["learning_rate"])
 _SCENE_HARD = _scene_training(VISUAL_SETTINGS["hard_epochs"], VISUAL_SETTINGS["hard_learning_rate"])
-_EARLY_LOOKS = {"update_gate_bias": ATTENTION_SETTINGS["update_gate_bias"]}
+_QUERY_HAS_A_SAY = {"score_gain": LENGTHS_SETTINGS["score_gain"]}
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
@@ -185,7 +187,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "grammar-bahdanau",
                 "the same with additive attention (Bahdanau)",
                 **BAHDANAU,
-                **_EARLY_LOOKS,
+                **_QUERY_HAS_A_SAY,
             ),
             _grammar(
                 "grammar-luong",
