@@ -11,6 +11,7 @@ What lives where (a module imports only from those below it):
 ``picture_plots``   a caption as a row of pictures with its weights
 ``training``        ``fit``: training with early stopping and exact resume
 ``training_config`` its frozen settings; ``history``: what a run shows
+``distributed``     one training on several processes or GPUs (torchrun)
 ``losses``          nats per target token; ``captioning_loss``: with hard attention
 ``translator``      raw text in, text out; finds a model by name or folder
 ``decoding``        greedy and beam search, sampling, hypotheses with their attention

@@ -54,7 +54,12 @@ def translation_loss(model: nn.Module, batch: Any, *, label_smoothing: float = 0
     return LossOutput(total, batch.target_tokens)
 
 
-@torch.no_grad()
+def mean_loss(loss: LossOutput) -> Tensor:
+    """What is minimised: the mean over the target tokens, plus the penalty, () float."""
+    mean = loss.total / loss.tokens
+    return mean if loss.penalty is None else mean + loss.penalty
+
+
 def evaluate_loss(
     model: nn.Module,
     batches: Iterable[Any],
@@ -69,6 +74,21 @@ def evaluate_loss(
     Raises:
         ValueError: there is not one target token.
     """
+    total, tokens = sum_losses(model, batches, device=device, compute_loss=compute_loss)
+    if not tokens:
+        raise ValueError("the batches to evaluate hold no target tokens; pass at least one pair")
+    return total / tokens
+
+
+@torch.no_grad()
+def sum_losses(
+    model: nn.Module,
+    batches: Iterable[Any],
+    *,
+    device: torch.device | str | None = None,
+    compute_loss: ComputeLoss = translation_loss,
+) -> tuple[float, int]:
+    """The same as a sum in nats, and the number of tokens in it: (0.0, 0) of no batches."""
     device = next(model.parameters()).device if device is None else device
     training = model.training
     model.eval()
@@ -80,6 +100,4 @@ def evaluate_loss(
             tokens += loss.tokens
     finally:
         model.train(training)
-    if not tokens:
-        raise ValueError("the batches to evaluate hold no target tokens; pass at least one pair")
-    return total / tokens
+    return total, tokens

@@ -3,6 +3,7 @@
 The loss is the mean over real target tokens: the sum of the token losses (nats) divided by the
 number of tokens that are not padding. A run that is interrupted continues from its last saved
 state and, on a CPU with the same number of threads, ends with the same weights bit for bit.
+Several processes train one model where `utils.distributed` has joined them.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from utils.checkpoints import (
     load_weights,
     save_training_state,
 )
+from utils.distributed import workers
 from utils.history import History, ProgressBar
-from utils.losses import ComputeLoss, evaluate_loss, translation_loss
+from utils.losses import ComputeLoss, translation_loss
 from utils.runtime import (
     autocast,
     mixed_precision,
@@ -55,6 +57,8 @@ def fit(
 
     With validation batches the model ends with the weights of its lowest validation loss. It is
     left in evaluation mode. The global random number generators are seeded with `config.seed`.
+    Among several processes each computes its share of every batch, all end with the same weights,
+    and the first alone saves, shows progress and calls `on_epoch`.
 
     Args:
         model: the model, changed in place.
@@ -89,6 +93,8 @@ def fit(
     elif resume and checkpoint_directory is None:
         raise ValueError("resume=True needs the checkpoint_directory to resume from")
 
+    if not run.workers.is_first:
+        progress, on_epoch = False, None
     done = run.position.step
     if done and on_epoch is not None:
         on_epoch(run.history)  # what the interrupted part may not have lived to tell
@@ -144,12 +150,14 @@ class _Run:
             raise ValueError("there are no training batches; pass at least one")
         self.device = next(model.parameters()).device if device is None else select_device(device)
         self.model = model.to(self.device)
-        self.train_batches = train_batches
+        self.workers = workers()
+        self.train_batches = self.workers.share(train_batches)
         self.validation_batches = validation_batches
         self.config = config
         self.compute_loss = compute_loss
         if config.label_smoothing:
             self.compute_loss = partial(compute_loss, label_smoothing=config.label_smoothing)
+        self.loss_of = self.workers.loss_of(self.model, self.compute_loss)
 
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -182,18 +190,16 @@ class _Run:
         """Lower the mean token loss of one batch a little."""
         started = time.perf_counter()
         position = self.position
+        self.workers.seed_step(self.config.seed, position.step)
         with autocast(self.device, self.precision):
-            loss = self.compute_loss(self.model, batch.to(self.device))
-            # Sum, then divide by the token count: the seam where several batches, or several
-            # processes, can share one step and still weigh every token the same.
-            objective = loss.total / loss.tokens
-            if loss.penalty is not None:
-                objective = objective + loss.penalty
+            # Sums over a share of the batch, divided by the tokens of the whole: so several
+            # processes share one step and still weigh every token the same.
+            objective, mean, loss = self.workers.weigh(self.loss_of(batch.to(self.device)))
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(objective).backward()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
-        self._require_finite(objective, norm)
+        self._require_finite(mean, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(position.step, self.config, self.total_steps)
         self.scaler.step(self.optimizer)
@@ -207,14 +213,14 @@ class _Run:
             position.metric_sums[name] = position.metric_sums.get(name, 0.0) + float(value)
         position.training_seconds += time.perf_counter() - started
 
-    def _require_finite(self, objective: Tensor, norm: Tensor) -> None:
+    def _require_finite(self, mean: Tensor, norm: Tensor) -> None:
         # With float16 an infinite gradient is normal now and then: the scaler skips that step.
-        checked = objective if self.precision.uses_scaler else objective + norm
+        checked = mean if self.precision.uses_scaler else mean + norm
         if not torch.isfinite(checked).item():
-            what = "gradient" if torch.isfinite(objective).item() else "loss"
+            what = "gradient" if torch.isfinite(mean).item() else "loss"
             raise FloatingPointError(
                 f"the {what} is not finite in epoch {self.position.epoch + 1}, step "
-                f"{self.position.step + 1} (loss {objective.item():g}, gradient norm "
+                f"{self.position.step + 1} (loss {mean.item():g}, gradient norm "
                 f"{norm.item():g}). Lower learning_rate ({self.config.learning_rate:g}), lower "
                 f"clip_norm ({self.config.clip_norm}), or look for bad values in the data. "
                 "Checkpoints saved before are intact."
@@ -227,8 +233,7 @@ class _Run:
         position, step = self.position, self.position.step
         if self.history.validations and self.history.validations[-1]["step"] == step:
             return self.history.validations[-1]["loss"]
-        compute_loss = self.compute_loss
-        loss = evaluate_loss(self.model, self.validation_batches, compute_loss=compute_loss)
+        loss = self.workers.evaluate(self.model, self.validation_batches, self.compute_loss)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the validation loss is {loss} after step {step} (epoch {position.epoch + 1}). "
@@ -274,7 +279,8 @@ class _Run:
             return "patience"
         if position.epoch >= config.epochs:
             return "epochs"
-        if config.time_limit_seconds is not None and self.elapsed() >= config.time_limit_seconds:
+        limit = config.time_limit_seconds
+        if limit is not None and self.workers.agree(self.elapsed() >= limit):
             return "time"
         return None
 
@@ -317,6 +323,8 @@ class _Run:
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         self._stop_clock()
+        if not self.workers.is_first:
+            return
         groups = {"model": self.model.state_dict(), "random": random_state()}
         if self.best is not None:
             groups["best"] = self.best

@@ -19,6 +19,7 @@ from torch import nn
 
 from utils.checkpoints import atomic_write, load_model, load_weights, save_model
 from utils.commands.errors import DONE, UsageError, chosen_device
+from utils.distributed import first_process_first, is_first, launched, process_group
 from utils.experiments.store import describe_commit, describe_machine
 from utils.history import History
 from utils.models.seq2seq import count_parameters
@@ -28,7 +29,7 @@ from utils.training import fit
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = Path("runs")
-STATE, HISTORY = "training", "history.jsonl"
+STATE, FINISHED, HISTORY = "training", ".training-finished", "history.jsonl"
 
 DESCRIPTION = """\
 Train a model of the book and save it, with its vocabularies and a card that says where it
@@ -47,6 +48,10 @@ examples:
   python -m utils train multi30k-bahdanau --output book/models/multi30k-bahdanau
   python -m utils train multi30k-bahdanau --set dropout=0.4 --set learning_rate=1e-3
   python -m utils train multi30k-bahdanau --resume
+  torchrun --nproc-per-node=2 -m utils train multi30k-bahdanau
+
+With torchrun each process, on a GPU of its own or on the CPU, takes its share of every batch, and
+the first alone writes: the same training, up to rounding.
 
 Multi30k is downloaded once (1.3 MB). ATTENTION_BOOK_DATA names the folder that holds, or
 will hold, multi30k/train.de.gz and the others."""
@@ -116,9 +121,10 @@ def run(options: argparse.Namespace) -> int:
             "another --output, or delete that folder to begin anew"
         )
     started = time.perf_counter()
-    task = prepare(preset)
-    note(f"{preset.name}: {count_parameters(task.model):,} weights, on {device}, into {output}")
-    with _board(options.tensorboard) as board:
+    with process_group(device) as device, _board(options.tensorboard) as board:
+        with first_process_first():
+            task = prepare(preset)
+        note(f"{preset.name}: {count_parameters(task.model):,} weights, on {device}, into {output}")
         histories = train_stages(
             preset,
             task,
@@ -127,9 +133,15 @@ def run(options: argparse.Namespace) -> int:
             progress=_progress(options.progress, preset.name),
             board=board,
         )
+    if not is_first():
+        return DONE
     card = finish(preset, task, output, histories, command=_command(options))
     os.replace(output / STATE / HISTORY, output / HISTORY)
-    shutil.rmtree(output / STATE, ignore_errors=True)
+    # Renamed in one step before it is deleted file by file: killed meanwhile, the folder would
+    # hold half a state.
+    shutil.rmtree(output / FINISHED, ignore_errors=True)
+    os.replace(output / STATE, output / FINISHED)
+    shutil.rmtree(output / FINISHED, ignore_errors=True)
     seconds = time.perf_counter() - started
     note(f"{preset.name}: saved in {output} after {seconds / 60:.1f} minutes")
     print(json.dumps(card["scores"]))
@@ -157,6 +169,7 @@ def _already_there(preset: Preset, output: Path, resume: bool) -> int:
         raise UsageError(
             f"{str(output)!r} already holds a model: choose another --output, or add --replace"
         )
+    shutil.rmtree(output / FINISHED, ignore_errors=True)  # of a run killed just before its end
     card = load_model(output).card or {}
     if card.get("settings") != json.loads(json.dumps(preset.settings)):
         raise UsageError(
@@ -268,7 +281,8 @@ def to_half_precision(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def note(message: str) -> None:
     """Tell the reader what happens, on stderr: stdout has results alone."""
-    print(message, file=sys.stderr, flush=True)
+    if is_first():
+        print(message, file=sys.stderr, flush=True)
 
 
 def _progress(choice: str, name: str) -> bool | str:
@@ -278,7 +292,9 @@ def _progress(choice: str, name: str) -> bool | str:
 
 
 def _command(options: argparse.Namespace) -> str:
-    parts = [f"python -m utils train {options.preset}"]
+    count = launched()
+    start = "python" if count == 1 else f"torchrun --nproc-per-node={count}"
+    parts = [f"{start} -m utils train {options.preset}"]
     parts += [f"--set {change}" for change in options.changes]
     given = {name: getattr(options, name) for name in ("seed", "epochs")}
     parts += [f"--{name} {value}" for name, value in given.items() if value is not None]
@@ -288,7 +304,7 @@ def _command(options: argparse.Namespace) -> str:
 @contextlib.contextmanager
 def _board(folder: Path | None) -> Iterator[Any]:
     """TensorBoard's writer, or None if it was not asked for."""
-    if folder is None:
+    if folder is None or not is_first():
         yield None
         return
     try:
