@@ -380,12 +380,12 @@ def test_train_saves_a_model_that_translates(tmp_path, capsys, stdin) -> None:
 
     assert train(*options, "--resume") == 0
     assert "already trained" in capsys.readouterr().err
-    assert train(*options, "--resume", "--set", "dropout=0.1") == 2
+    assert train(*options, "--resume", "--set", "dropout=0.25") == 2
     assert "with other settings" in one_line(capsys.readouterr().err)
     assert train(*options) == 2
     assert "already holds a model" in one_line(capsys.readouterr().err)
     before = (output / "model.json").read_text()
-    assert train(*options, "--replace", "--set", "dropout=0.1", "--progress", "none") == 0
+    assert train(*options, "--replace", "--set", "dropout=0.25", "--progress", "none") == 0
     assert (output / "model.json").read_text() != before
     stdin(b"the girl reads .\n")
     assert main(["translate", "--model", str(output), "--beam", "1"]) == 0
