@@ -21,7 +21,7 @@ SEEDS = (1, 2, 3, 4, 5)
 SETTINGS = SCENE_SETTINGS | {
     "train_size": 8_000,
     "epochs": 6,
-    "weights": [0.0, 0.01, 0.1, 1.0],
+    "weights": [0.0, 0.1, 1.0],
 }
 QUICK = SCENE_QUICK | {"weights": [0.0, 1.0]}
 
