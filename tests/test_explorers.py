@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import itertools
 import json
 import re
@@ -11,18 +13,34 @@ import numpy as np
 import pytest
 import torch
 from nbformat import v4
+from PIL import Image
 from tiny_models import FEW, tiny_model
 
+from utils.datasets.captioned_images import scene_vocabulary
 from utils.datasets.grammar import Grammar
+from utils.datasets.scene_rendering import render
+from utils.datasets.scenes import SceneConfig, describe, sample_scenes
+from utils.datasets.subwords import SubwordVocabulary
 from utils.datasets.vocabulary import Vocabulary
 from utils.decoding import beam_search, greedy_search
-from utils.explorers import answers, assets, examples, explore, explore_cell, explore_window
+from utils.explorers import __main__ as command
+from utils.explorers import (
+    assets,
+    examples,
+    explore,
+    explore_captions,
+    explore_cell,
+    explore_window,
+)
 from utils.explorers import live as live_module
 from utils.explorers.answers import TranslationEngine, nearest_words, split_words
+from utils.explorers.captions import CaptionEngine, bitmap, read_scene, scene_values
+from utils.explorers.engine import FILES
 from utils.explorers.markup import show
 from utils.explorers.toys import cell_setup, cell_step, window_setup, window_weights
 from utils.exporting import export_model
 from utils.models.attention import build_attention
+from utils.models.captioning import CaptioningConfig, build_captioning_model
 from utils.models.cells import RNNCell
 from utils.notebooks.execute import drop_widget_views
 
@@ -57,7 +75,7 @@ class Reading(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("input", "path"):
+        if tag not in ("input", "path", "img"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -192,9 +210,10 @@ def test_bad_requests_are_said():
 
 
 def test_pieces_of_words_are_answered_too():
-    subwords = pytest.importorskip("utils.datasets.subwords").SubwordVocabulary
-    source = subwords.train(["ein Hund läuft", "zwei Hunde laufen", "ein Mann läuft"], size=30)
-    target = subwords.train(["a dog runs", "two dogs run", "a man runs"], size=26)
+    source = SubwordVocabulary.train(
+        ["ein Hund läuft", "zwei Hunde laufen", "ein Mann läuft"], size=30
+    )
+    target = SubwordVocabulary.train(["a dog runs", "two dogs run", "a man runs"], size=26)
     sizes = {"source_vocabulary_size": len(source), "target_vocabulary_size": len(target)}
     engine = TranslationEngine(tiny_model("bahdanau-additive", **sizes), source, target)
     answer = engine.answer({"text": "ein Hund 🙂"})
@@ -368,6 +387,101 @@ def test_widget_views_are_not_stored():
     assert list(first.data) == ["text/html"] and list(second.data) == list(view)
 
 
+# --- pictures ------------------------------------------------------------------------------------
+
+
+def caption_model(**changes):
+    torch.manual_seed(1)
+    sizes = {"embedding_size": 6, "hidden_size": 12, "attention_size": 5, "channels": (4, 4, 6)}
+    vocabulary = scene_vocabulary(SceneConfig())
+    config = CaptioningConfig(vocabulary_size=len(vocabulary), **{**sizes, **changes})
+    return build_captioning_model(config).eval(), vocabulary
+
+
+SCENE = sample_scenes(SceneConfig(), 1, seed=6, split="test")[0]
+
+
+@pytest.mark.parametrize("attention", ["soft", "hard", "mean"])
+def test_captions_are_what_the_model_writes(attention):
+    model, vocabulary = caption_model(attention=attention)
+    answer = CaptionEngine(model, vocabulary).answer({"scene": scene_values(SCENE)})
+    picture = torch.from_numpy(render(SCENE).astype(np.float32) / 255).permute(2, 0, 1)[None]
+    found = greedy_search(model, picture)[0]
+    assert answer["result"]["words"] == [vocabulary.tokens[token] for token in found.tokens]
+    assert answer["grid"] == {"rows": 8, "columns": 8}
+    for place, step in enumerate(answer["result"]["steps"]):
+        expected = [] if attention == "mean" else found.weights[place].tolist()
+        assert step["weights"] == pytest.approx(expected, abs=1e-6)
+        assert 0 < step["gate"] < 1 and step["probabilities"][0]["word"] == step["word"]
+    json.dumps(answer, allow_nan=False)
+
+
+def test_scenes_travel_as_plain_values():
+    values = json.loads(json.dumps(scene_values(SCENE)))
+    assert read_scene(values) == SCENE
+    with pytest.raises(ValueError, match="no object"):
+        read_scene({**values, "objects": []})
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_scene({**values, "weather": "rain"})
+
+
+def test_the_pictures_html_is_whole_and_always_the_same():
+    model, vocabulary = caption_model()
+    first, second = (explore_captions(model, vocabulary) for _ in range(2))
+    assert first.html == second.html
+    reading = Reading(first.html)
+    image = next(a for tag, a in reading.tags if tag == "img")
+    assert image["alt"] == f"A picture: {' '.join(describe(SCENE).words)}"
+    header, data = image["src"].split(",")
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+    assert header == "data:image/bmp;base64" and (pixels == render(SCENE)).all()
+    assert reading.data()["data-still"] == "true"
+    with pytest.raises(ValueError, match="multiple of 4"):
+        bitmap(np.zeros((2, 3, 3), dtype=np.uint8))
+
+
+def test_captions_by_name_and_the_command_that_stores_answers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(live_module, "EXPORTED", tmp_path)
+    monkeypatch.setattr(examples, "ANSWERS", tmp_path / "answers")
+    model, vocabulary = caption_model()
+    export_model(model, tmp_path / "pictures.js", vocabularies={"target": vocabulary})
+    vocabularies = {"source": SOURCE, "target": TARGET}
+    text = wordy_model(dtype=torch.float32)
+    export_model(text, tmp_path / "text.js", vocabularies=vocabularies)
+    explorer = explore_captions("pictures")
+    data = Reading(explorer.html).data()
+    assert data["data-model"] == "pictures" and len(json.loads(data["data-examples"])) == 8
+    assert command.main(["pictures", "text"]) == 0
+    assert command.main([]) == 2 and command.main(["nobody"]) == 1
+    stored = examples.stored_answer("pictures", explorer.setup["examples"][0])
+    assert stored == explorer.setup["shown"]
+    assert explore_captions("pictures").html == explorer.html
+    page = explore_captions(model, vocabulary, page="pictures").html
+    assert Reading(page).data()["data-model"] == "pictures"
+    with pytest.raises(ValueError, match="does not caption"):
+        explore_captions("text")
+    with pytest.raises(ValueError, match="pass the vocabulary"):
+        explore_captions(model)
+    with pytest.raises(ValueError, match="pass the one"):
+        CaptionEngine(model, Vocabulary([f"w{i}" for i in range(99)]))
+
+
+def test_pages_with_subwords_show_what_was_computed_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_module, "EXPORTED", tmp_path)
+    monkeypatch.setattr(examples, "ANSWERS", tmp_path / "answers")
+    source = SubwordVocabulary.train(["ein Hund läuft", "zwei Hunde laufen"], size=24)
+    target = SubwordVocabulary.train(["a dog runs", "two dogs run"], size=20)
+    sizes = {"source_vocabulary_size": len(source), "target_vocabulary_size": len(target)}
+    model = wordy_model(dtype=torch.float32, **sizes)
+    export_model(model, tmp_path / "de-en.js", vocabularies={"source": source, "target": target})
+    explorer = explore(model, (source, target), examples=["ein Hund läuft"], page="de-en")
+    data = Reading(explorer.html).data()
+    assert json.loads(data["data-example"])["words"] == source.pieces("ein Hund läuft")
+    assert json.loads(data["data-models"])[0]["name"] == "de-en"
+    with pytest.raises(ValueError, match="reads subwords"):
+        explore("de-en")
+
+
 # --- without a model -----------------------------------------------------------------------------
 
 
@@ -444,7 +558,7 @@ def test_wrong_settings_are_said():
 
 
 def test_every_file_is_in_the_bundle():
-    listed = {f"engine/{n}.js" for n in assets.ENGINE} | {f"front/{n}.js" for n in assets.FRONT}
+    listed = {f"engine/{name}" for name in FILES} | {f"front/{n}.js" for n in assets.FRONT}
     listed |= {f"front/{n}.css" for n in assets.STYLES}
     found = {
         path.relative_to(assets.FOLDER).as_posix()
@@ -467,12 +581,14 @@ def test_stored_answers_are_still_the_models():
     stored = sorted(examples.ANSWERS.glob("*.json"))
     for path in stored:
         engine = live_module.load_engine(path.stem)
-        content = json.loads(path.read_text(encoding="utf-8"))["answers"]
-        example = examples.grammar_examples()[0]
-        assert example["text"] in content
+        if isinstance(engine, CaptionEngine):
+            example = {
+                "scene": scene_values(sample_scenes(SceneConfig(), 1, seed=6, split="test")[0])
+            }
+        else:
+            example = examples.grammar_examples()[0]
         found = engine.answer(examples.request_for(example, limit=60))
-        kept = content[example["text"]]
+        kept = examples.stored_answer(path.stem, example)
         assert found["result"]["words"] == kept["result"]["words"]
         for step, expected in zip(found["result"]["steps"], kept["result"]["steps"], strict=True):
             assert step["weights"] == pytest.approx(expected["weights"], abs=1e-3)
-    assert answers.LIKELIEST == 5

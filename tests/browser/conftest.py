@@ -30,7 +30,11 @@ def browser() -> Iterator[Browser]:
         pytest.fail(ADVICE)
     arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
+        chromium = playwright.chromium.launch(
+            executable_path=path,
+            args=arguments,
+            timeout=180_000,  # a busy machine is slow
+        )
         yield chromium
         chromium.close()
 

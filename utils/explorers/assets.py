@@ -9,18 +9,9 @@ import re
 from functools import cache
 from pathlib import Path
 
+from utils.explorers.engine import engine_script
+
 FOLDER = Path(__file__).parent
-ENGINE = (
-    "tensors",
-    "words",
-    "search",
-    "recurrent",
-    "attention",
-    "decoders",
-    "captioning",
-    "scenes",
-    "models",
-)
 FRONT = (
     "elements",
     "numbers",
@@ -42,12 +33,11 @@ STYLES = ("controls", "pictures", "steps", "toys", "captions")
 
 @cache
 def _scripts() -> str:
-    paths = [FOLDER / "engine" / f"{name}.js" for name in ENGINE]
-    paths += [FOLDER / "front" / f"{name}.js" for name in FRONT]
-    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
-    # Comments are for readers of the files, not for those of the page: whole-line ones go.
-    text = re.sub(r"(?m)^\s*//.*\n", "", text)
-    return re.sub(r"(?s)\n\s*/\*\*.*?\*/", "", text)
+    """The engine and the front end, without comments and indentation."""
+    texts = [(FOLDER / "front" / f"{name}.js").read_text(encoding="utf-8") for name in FRONT]
+    text = re.sub(r"(?s)/\*\*.*?\*/", "", "\n".join(texts))
+    lines = (line.strip() for line in text.splitlines())
+    return engine_script() + "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 def page_script() -> str:

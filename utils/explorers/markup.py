@@ -155,7 +155,8 @@ def _links(source: Sequence[str], target: Sequence[str], rows: Any, unknown: set
         '<div class="ae-links" role="group" aria-label="Links between the sentences">'
         f"{_words(source, 'source', unknown)}"
         f'<svg class="ae-lines" viewBox="0 0 100 {height}" height="{height}"'
-        f' preserveAspectRatio="none" role="img" aria-label="{escape(label)}">{lines}</svg>'
+        f' preserveAspectRatio="none" fill="none" stroke="#0a5fb4" role="img"'
+        f' aria-label="{escape(label)}">{lines}</svg>'
         f"{_words(target, 'step', set())}</div>"
     )
 
@@ -244,7 +245,8 @@ def _note(step: Mapping[str, Any]) -> str:
         centre = show(step["centre"])
         parts.append(f"The window's centre is p_t = {centre}; words outside it get no weight.")
     parts.append(
-        "Drag a slider: the other weights make room, and the sentence is written on from here."
+        "Move a slider, or drag a cell of the matrix up or down (keys: + and −). The other weights "
+        "make room, and the sentence is written on from here."
     )
     return " ".join(parts)
 

@@ -43,7 +43,7 @@
 
   /** A labelled choice; options are [value, text]. */
   function choice(label, name, options, chosen, handler) {
-    const select = make("select", { name, on: { change: () => handler(select.value) } });
+    const select = make("select", { name, "aria-label": label, on: { change: () => handler(select.value) } });
     setOptions(select, options, chosen);
     return make("label", { class: "ae-choice" }, make("span", { text: label }), select);
   }

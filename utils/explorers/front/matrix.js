@@ -58,7 +58,10 @@
     });
   }
 
-  /** Arrow keys walk from cell to cell (one of them in the tab order), + and − change a weight. */
+  /**
+   * Arrow keys walk from cell to cell, one of which is in the tab order; + and −, or the arrow
+   * keys with shift, change a weight.
+   */
   function steer(table, cells, handlers) {
     const place = (cell) => [Number(cell.dataset.step), Number(cell.dataset.source)];
     const move = (step, column) => {
@@ -73,6 +76,12 @@
       const cell = event.target.closest("td[data-step]");
       if (!cell || event.ctrlKey || event.altKey || event.metaKey) return;
       const [step, column] = place(cell);
+      const nudges = { ArrowUp: NUDGE, ArrowDown: -NUDGE };
+      if (event.shiftKey && nudges[event.key]) {
+        event.preventDefault();
+        change(cell, nudges[event.key]);
+        return;
+      }
       const actions = {
         ArrowLeft: () => move(step, column - 1),
         ArrowRight: () => move(step, column + 1),
