@@ -19,7 +19,7 @@ DESCRIPTION = (
 )
 SEEDS = (1, 2, 3, 4, 5)
 SETTINGS = SCENE_SETTINGS | {
-    "train_size": 8_000,
+    "train_size": 6_000,
     "epochs": 6,
     "weights": [0.0, 0.1, 1.0],
 }
