@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import (
+    device_seconds,
     interleave,
     matmul_peak,
     processor_seconds,
@@ -187,14 +188,17 @@ class BareRecurrences(nn.Module):
 class Trainer:
     """One model with its optimiser; trains on batches and tells the rate."""
 
-    def __init__(self, model: nn.Module, *, half: bool = False) -> None:
-        self.model = model
+    def __init__(
+        self, model: nn.Module, *, half: bool = False, device: str | torch.device = "cpu"
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = model.to(self.device)
         self.optimiser = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
-        self.precision = mixed_precision("cpu", enabled=half)
+        self.precision = mixed_precision(self.device, enabled=half)
 
     def train(self, batch: Batch) -> None:
         self.optimiser.zero_grad()
-        with autocast("cpu", self.precision):
+        with autocast(self.device, self.precision):
             if isinstance(self.model, BareRecurrences):
                 loss = self.model(batch.source, batch.target_input)
             else:
@@ -204,8 +208,8 @@ class Trainer:
         self.optimiser.step()
 
     def tokens_per_second(self, batches: list[Batch]) -> float:
-        """Real target tokens a processor second: forward, backward and update."""
-        seconds = processor_seconds(lambda: [self.train(batch) for batch in batches])
+        """Real target tokens a second (`device_seconds`): forward, backward and update."""
+        seconds = device_seconds(lambda: [self.train(batch) for batch in batches], self.device)
         return sum(batch.target_tokens for batch in batches) / seconds
 
     def operations_per_token(self, batch: Batch) -> float:

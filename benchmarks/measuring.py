@@ -22,17 +22,33 @@ def processor_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - begin
 
 
+def device_seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that `work` takes: processor time on a CPU, time on the wall on a GPU."""
+    if device.type == "cpu":
+        return processor_seconds(work)
+    torch.cuda.synchronize(device)
+    begin = time.perf_counter()
+    work()
+    torch.cuda.synchronize(device)  # a GPU works on after Python has gone ahead
+    return time.perf_counter() - begin
+
+
 def interleave(
-    variants: dict[str, Callable[[int], float]], repetitions: int, report: Callable[[str], object]
+    variants: dict[str, Callable[[int], float]],
+    repetitions: int,
+    report: Callable[[str], object],
+    *,
+    warm_up: bool = True,
 ) -> dict[str, list[float]]:
     """Measure every variant once a repetition, so that a slow minute hits all of them.
 
     Args:
         variants: each maps the repetition's number to a rate; every second repetition runs them
             in the opposite order. Repetition -1 warms up and is thrown away.
+        warm_up: False leaves that repetition out, where warming up takes less.
     """
     rates: dict[str, list[float]] = {name: [] for name in variants}
-    for repetition in range(-1, repetitions):
+    for repetition in range(-1 if warm_up else 0, repetitions):
         order = list(variants) if repetition % 2 else list(reversed(variants))
         for name in order:
             rate = variants[name](max(repetition, 0))
