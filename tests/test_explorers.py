@@ -16,6 +16,8 @@ from nbformat import v4
 from PIL import Image
 from tiny_models import FEW, tiny_model
 
+from utils import translator
+from utils.checkpoints import CheckpointError, save_model
 from utils.datasets.captioned_images import scene_vocabulary
 from utils.datasets.grammar import Grammar
 from utils.datasets.scene_rendering import render
@@ -478,8 +480,17 @@ def test_pages_with_subwords_show_what_was_computed_here(tmp_path, monkeypatch):
     data = Reading(explorer.html).data()
     assert json.loads(data["data-example"])["words"] == source.pieces("ein Hund läuft")
     assert json.loads(data["data-models"])[0]["name"] == "de-en"
-    with pytest.raises(ValueError, match="reads subwords"):
+    with pytest.raises(CheckpointError, match="no model 'de-en'"):
         explore("de-en")
+    released = tmp_path / "released" / "de-en"
+    monkeypatch.setattr(translator, "MODELS", released.parent)
+    vocabularies = {"source": source, "target": target}
+    save_model(released, model, config=model.config.to_dict(), vocabularies=vocabularies)
+    by_name = explore("de-en")
+    assert [each["text"] for each in by_name.setup["examples"]] == list(examples.GERMAN)
+    result = by_name.setup["shown"]["result"]
+    assert result["text"] == target.decode(result["tokens"])
+    assert by_name.engines["de-en"].model.config == model.config
 
 
 # --- without a model -----------------------------------------------------------------------------

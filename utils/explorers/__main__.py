@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from utils.explorers.captions import CaptionEngine, caption_setup
-from utils.explorers.examples import grammar_examples, store_answers
+from utils.explorers.examples import default_examples, store_answers
 from utils.explorers.live import load_engine
 
 
@@ -23,7 +23,7 @@ def main(names: list[str]) -> int:
         if isinstance(engine, CaptionEngine):
             examples = caption_setup(engine, title=name, name=name)["examples"][:1]
         else:
-            examples = grammar_examples()[:1]
+            examples = default_examples(engine)[:1]
         print(store_answers(name, engine, examples))
     return 0
 

@@ -148,11 +148,17 @@ class TranslationEngine:
         return {
             "tokens": found.tokens,
             "words": [words[token] for token in found.tokens],
+            "text": self._text(found.tokens),
             "steps": self._steps(ids, written, overrides),
             "score": found.score,
             "finished": found.finished,
             "tree": None if tree is None else self._nodes(tree, written),
         }
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        """The translation as a reader reads it: pieces are put together, words stand apart."""
+        decoded = self.target_vocabulary.decode(tokens)
+        return decoded if isinstance(decoded, str) else " ".join(decoded)
 
     @torch.no_grad()
     def _steps(

@@ -15,6 +15,7 @@ from typing import Any
 
 from utils.checkpoints import atomic_write
 from utils.datasets.grammar import Example, Grammar
+from utils.datasets.subwords import SubwordVocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWERS = ROOT / "book" / "results" / "explorers"
@@ -31,6 +32,13 @@ SENTENCES = (  # of the test split; the first is what a page shows at once
     "the boy 's cow does not often see a house",
 )
 
+GERMAN = (  # written for this book, in the manner of captions
+    "Ein kleiner Hund läuft über eine grüne Wiese.",
+    "Zwei Frauen sitzen auf einer Bank und trinken Kaffee.",
+    "Ein Mann mit einem roten Hut spielt Gitarre auf der Straße.",
+    "Drei Kinder bauen am Strand eine Burg aus Sand.",
+)
+
 
 def grammar_examples(sentences: Sequence[str] = SENTENCES) -> list[dict[str, Any]]:
     """Sentences of the grammar as the front end wants them: text, and gold links.
@@ -40,6 +48,13 @@ def grammar_examples(sentences: Sequence[str] = SENTENCES) -> list[dict[str, Any
     """
     grammar = Grammar()
     return [describe_example(grammar.translate(sentence.split())) for sentence in sentences]
+
+
+def default_examples(engine: Any) -> list[dict[str, Any]]:
+    """What is offered if nobody says: German for a model of subwords, else the grammar's."""
+    if isinstance(engine.source_vocabulary, SubwordVocabulary):
+        return [{"text": sentence} for sentence in GERMAN]
+    return grammar_examples()
 
 
 def describe_example(example: Example) -> dict[str, Any]:

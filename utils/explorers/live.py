@@ -13,15 +13,20 @@ from typing import Any
 import anywidget
 import traitlets
 
+from utils.checkpoints import CheckpointError
+from utils.datasets.vocabulary import SPECIAL_TOKENS, Vocabulary
 from utils.explorers import assets, markup
 from utils.explorers.answers import TranslationEngine
 from utils.explorers.captions import CaptionEngine, caption_markup, caption_setup
 from utils.explorers.examples import (
+    default_examples,
     grammar_examples,
     request_for,
     rounded,
     stored_answer,
 )
+from utils.exporting import load_exported
+from utils.translator import load_translator
 
 EXPORTED = Path(__file__).resolve().parents[2] / "book" / "assets" / "models"
 LIMIT = 60  # words of a sentence that are read
@@ -94,7 +99,8 @@ def explore_translation(
             Not needed for a name or a `Translator`.
         title: what the model is called; by default from its config.
         examples: sentences to pick from: texts (of the grammar: with gold links), or mappings with
-            `text` and perhaps `gold`. By default sentences of the grammar.
+            `text` and perhaps `gold`. By default sentences of the grammar, or German ones for a
+            model of subwords.
         beside: more models to switch to, or to put beside the first: {title: model} with the same
             vocabularies, or names of exported models.
         page: the exported models, one or more names, that the built page shows in place of models
@@ -104,7 +110,6 @@ def explore_translation(
     Raises:
         ValueError: vocabularies are missing or do not fit, or a name is unknown.
     """
-    chosen = [_described(each) for each in (grammar_examples() if examples is None else examples)]
     engines: dict[str, TranslationEngine] = {}
     titles: dict[str, str] = {}
     if isinstance(model, str):
@@ -124,7 +129,10 @@ def explore_translation(
             network = getattr(each, "model", each)
             engines[f"model-{index}"] = TranslationEngine(network, *pair)
             titles[f"model-{index}"] = name or title_of(network.config)
-    shown = rounded(next(iter(engines.values())).answer(request_for(chosen[0], limit=limit)))
+    first = next(iter(engines.values()))
+    given = default_examples(first) if examples is None else examples
+    chosen = [_described(each) for each in given]
+    shown = rounded(first.answer(request_for(chosen[0], limit=limit)))
     models = [{"name": name, "title": titles[name]} for name in engines]
     setup = {"kind": "translation", "models": models, "examples": chosen, "shown": shown}
     return Explorer(
@@ -217,14 +225,16 @@ def load_engine(name: str) -> TranslationEngine | CaptionEngine:
     """The Python engine on an exported model's weights: what the page computes with.
 
     Raises:
-        ValueError: there is no such model, or it reads subwords; those there are are listed.
+        ValueError: there is no such model; those there are are listed.
+        CheckpointError: a model of subwords that is exported but not released.
     """
-    from utils.datasets.vocabulary import SPECIAL_TOKENS, Vocabulary
-    from utils.exporting import load_exported
-
     exported = load_exported(exported_path(name))
-    if any(each["kind"] != "words" for each in exported.vocabularies.values()):
-        raise ValueError(f"{name!r} reads subwords: pass its model and vocabularies instead")
+    if any(each["kind"] == "subwords" for each in exported.vocabularies.values()):
+        # An exported model has no subword segmenter for Python; the released one has.
+        translator = load_translator(name)
+        return TranslationEngine(
+            translator.model, translator.source_vocabulary, translator.target_vocabulary
+        )
     words = {
         side: Vocabulary(each["tokens"][len(SPECIAL_TOKENS) :])
         for side, each in exported.vocabularies.items()
@@ -264,8 +274,6 @@ def _vocabularies(model: Any, given: Any) -> tuple[Any, Any]:
 
 def page_models(names: Sequence[str]) -> list[dict[str, Any]]:
     """Exported models as a page lists them: name, title, and megabytes where it has many."""
-    from utils.exporting import load_exported
-
     models = []
     for name in names:
         path = exported_path(name)
@@ -298,9 +306,9 @@ def _html(setup: Mapping[str, Any], page: Sequence[str] | None, *, limit: int) -
 
 
 def _computed(name: str, example: Mapping[str, Any], limit: int) -> dict[str, Any] | None:
-    """An exported model's answer, or None for a model of subwords, which Python cannot cut."""
+    """An exported model's answer; None for a model of subwords that is not released."""
     try:
         engine = load_engine(name)
-    except ValueError:
+    except CheckpointError:
         return None
     return rounded(engine.answer(request_for(example, limit=limit)))

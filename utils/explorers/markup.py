@@ -104,7 +104,7 @@ def _view(shown: Mapping[str, Any], *, title: str, gold: Mapping[str, Any] | Non
         '<div class="ae-view">'
         '<div class="ae-translation" role="region" aria-label="Translation">'
         f'<p class="ae-model">{escape(title)}</p>'
-        f'<p class="ae-words-written">{escape(" ".join(result["words"]))}</p>'
+        f'<p class="ae-words-written">{escape(result["text"])}</p>'
         f'<p class="ae-note ae-aer">{escape(error_text(shown, gold))}</p></div>\n'
         f'<div class="ae-pictures">{_links(labels, target, rows, unknown)}\n'
         f'<div class="ae-matrix-box">{matrix}</div></div>\n'

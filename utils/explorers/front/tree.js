@@ -24,7 +24,7 @@
     return { byId, columns };
   }
 
-  function makeTree(nodes, words) {
+  function makeTree(nodes, chosen) {
     const { byId, columns } = layout(nodes.filter((node) => node.kept));
     const height = Math.max(...columns.map((column) => column.length)) * HIGH + PAD;
     const left = (node) => node.depth * WIDE + PAD;
@@ -56,7 +56,7 @@
         "svg",
         {
           class: "ae-tree", width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
-          "aria-label": `The beam: ${byId.size} beginnings over ${columns.length} steps; the chosen one is “${words.join(" ")}”`,
+          "aria-label": `The beam: ${byId.size} beginnings over ${columns.length} steps; the chosen one is “${chosen}”`,
         },
         draw("g", { class: "ae-edges" }, edges),
         boxes,

@@ -143,7 +143,7 @@
       pictures.replaceChildren(links, make("div", { class: "ae-matrix-box" }, matrix));
       beam.replaceChildren(...(result.tree ? [
         make("p", { class: "ae-label", text: "The beam: log-probabilities of the beginnings that were kept" }),
-        book.makeTree(result.tree, result.words),
+        book.makeTree(result.tree, result.text),
       ] : []));
     }
 
@@ -156,7 +156,7 @@
       if (!keepEdits) overrides = {};
       chosen = Math.min(keepStep ? chosen : 0, answer.result.steps.length - 1);
       model.textContent = answer.title;
-      written.textContent = answer.result.words.join(" ") || "(nothing: the model ended at once)";
+      written.textContent = answer.result.text || "(nothing: the model ended at once)";
       error.textContent = errorText(answer);
       drawPictures();
       showPanel();
