@@ -436,3 +436,23 @@ def test_what_cannot_be_built_says_why(changes, message):
 def test_equal_functions_share_one_class():
     assert type(make("concat")) is type(make("additive")) is AdditiveAttention
     assert not list(DotAttention(query_size=2, memory_size=2).parameters())
+
+
+def test_a_larger_gain_gives_the_query_a_say():
+    """While tanh is straight the score is a term of the query plus one of the key.
+
+    The softmax forgets the first, so that all queries get the same weights.
+    """
+
+    def interplay(score_gain: float) -> float:
+        torch.manual_seed(1)
+        attention = AdditiveAttention(
+            query_size=96, memory_size=192, attention_size=96, score_gain=score_gain
+        )
+        query, memory = 0.3 * torch.randn(1, 20, 96), 0.3 * torch.randn(1, 20, 192)
+        scores = attention.score(query, attention.project_keys(memory))[0]  # (T, S)
+        seen = scores - scores.mean(dim=1, keepdim=True)  # by the softmax
+        return ((seen - seen.mean(dim=0)).var() / seen.var()).item()
+
+    assert interplay(1.0) < 0.02
+    assert interplay(6.0) > 0.1

@@ -13,6 +13,7 @@ from utils.models.encoders import (
     make_attention_mask,
     recurrent_layer,
     select_rows,
+    shift_update_gates,
 )
 
 CELLS = {"tanh": RNNCell, "gru": GRUCell, "lstm": LSTMCell}
@@ -196,3 +197,20 @@ def test_what_cannot_be_encoded_is_named(source, lengths, message):
 def test_unknown_cells_list_the_known_ones():
     with pytest.raises(ValueError, match="unknown cell 'qrnn'; choose one of tanh, gru, lstm"):
         recurrent_layer("qrnn", input_size=1, hidden_size=1, num_layers=1)
+
+
+def test_a_negative_update_gate_bias_keeps_states_close_to_their_own_words() -> None:
+    """Replace the last word but one: less of the change must be left in the state after it."""
+
+    def carried(bias: float) -> float:
+        torch.manual_seed(0)
+        encoder = RecurrentEncoder(vocabulary_size=9, embedding_size=6, hidden_size=8)
+        shift_update_gates(encoder.recurrence, bias)
+        lengths = torch.tensor([5])
+        one = encoder(torch.tensor([[3, 4, 5, 6, 7]]), lengths).memory
+        other = encoder(torch.tensor([[3, 4, 5, 8, 7]]), lengths).memory
+        change = (one - other)[0].norm(dim=1)
+        return (change[-1] / change[-2]).item()
+
+    assert carried(-4.0) < 0.5 * carried(0.0)
+    assert carried(0.0) < 0.8 * carried(4.0)

@@ -143,6 +143,7 @@ def test_foreign_config_fields_are_named():
         ("luong-dot", {"attention": "cosine"}, "one of dot, general.*got 'cosine'"),
         ("bahdanau-dot", {"input_feeding": True}, "input feeding belongs to decoder 'luong'"),
         ("luong-dot", {"summary_size": 4}, "summary_size is the width of c"),
+        ("cho", {"update_gate_bias": -1.0, "cell": "lstm"}, "update_gate_bias needs cell 'gru'"),
         ("cho", {"score_gain": 0.0}, "score_gain must be above 0, got 0.0"),
         ("cho", {"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ("cho", {"dropout": -0.1}, "got -0.1"),

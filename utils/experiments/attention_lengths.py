@@ -22,12 +22,7 @@ from utils.models.seq2seq import build_model, count_parameters
 
 DESCRIPTION = "Does attention hold where the fixed vector falls, and does short training suffice?"
 SEEDS = (1, 2, 3, 4, 5)
-SETTINGS = ATTENTION_SETTINGS | {
-    "short_maximum_length": 12,
-    "learning_rate": 3e-3,
-    "dropout": 0.1,
-    "score_gain": 6.0,  # see `AdditiveAttention`: the query has a say from the start
-}
+SETTINGS = ATTENTION_SETTINGS | {"short_maximum_length": 12}
 QUICK = ATTENTION_QUICK | {"short_maximum_length": 8}
 
 
@@ -66,7 +61,6 @@ def run(seed: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
         "decoder": "cho",
         "bidirectional": settings["bidirectional"],
         "embedding_size": settings["embedding_size"],
-        "dropout": settings["dropout"],
     }
     size = match_hidden_size(data, records[0]["parameters"], **fixed)
     _, record = train_and_align(data, settings, seed, hidden_size=size, **fixed)

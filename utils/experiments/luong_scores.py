@@ -37,6 +37,7 @@ SETTINGS = ATTENTION_SETTINGS | {
     "embedding_size": 48,
     "hidden_size": 64,
     "bidirectional": False,
+    "update_gate_bias": 0.0,
     "batch_size": 64,
     "epochs": 5,
     "learning_rate": 8e-3,

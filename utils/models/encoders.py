@@ -136,6 +136,19 @@ class RecurrentEncoder(nn.Module):
         return state.transpose(0, 1).reshape(batch_size, self.num_layers, self.memory_size)
 
 
+@torch.no_grad()
+def shift_update_gates(recurrence: nn.GRU, bias: float) -> None:
+    """Add `bias` to every update gate's bias: below 0 a new state keeps less of the old one.
+
+    torch's gate z keeps: h_t = (1 − z) n_t + z h_{t−1}. At z = 1/2, where training begins, h_t is
+    as much about the words before as about its own.
+    """
+    size = recurrence.hidden_size
+    for name, parameter in recurrence.named_parameters():
+        if name.startswith("bias_ih"):  # rows: reset gates, update gates, new states
+            parameter[size : 2 * size] += bias
+
+
 def check_token_ids(name: str, tokens: Tensor, vocabulary_size: int) -> None:
     """Raise a ValueError unless `tokens` is (B, S ≥ 1) int64 with ids below `vocabulary_size`."""
     if tokens.ndim != 2 or tokens.shape[1] == 0 or tokens.dtype != torch.int64:

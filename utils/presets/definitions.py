@@ -13,8 +13,7 @@ from types import MappingProxyType, UnionType
 from typing import Any
 
 from utils.captioning_loss import CaptionLoss
-from utils.experiments.attention_lengths import SETTINGS as LENGTHS_SETTINGS
-from utils.experiments.attention_runs import BAHDANAU, LUONG
+from utils.experiments.attention_runs import ATTENTION_SETTINGS, BAHDANAU, LUONG
 from utils.experiments.scene_task import SCENE_SETTINGS
 from utils.experiments.visual_attention import SETTINGS as VISUAL_SETTINGS
 from utils.models.captioning import CaptioningConfig
@@ -84,11 +83,10 @@ _TRAINING = fields(TrainingConfig)
 
 
 def _grammar(name: str, description: str, **model: Any) -> Preset:
-    settings = LENGTHS_SETTINGS
-    names = ("embedding_size", "hidden_size", "bidirectional", "dropout")
-    sizes = {key: settings[key] for key in names}
+    settings = ATTENTION_SETTINGS
+    sizes = {key: settings[key] for key in ("embedding_size", "hidden_size", "bidirectional")}
     training = TrainingConfig(
-        epochs=4,
+        epochs=8,
         learning_rate=settings["learning_rate"],
         schedule=settings["schedule"],
         warmup_steps=settings["warmup_steps"],
@@ -162,7 +160,7 @@ def _multi30k(name: str, description: str, **model: Any) -> Preset:
 
 _SCENE_FIRST = _scene_training(SCENE_SETTINGS["epochs"], SCENE_SETTINGS["learning_rate"])
 _SCENE_HARD = _scene_training(VISUAL_SETTINGS["hard_epochs"], VISUAL_SETTINGS["hard_learning_rate"])
-_QUERY_HAS_A_SAY = {"score_gain": LENGTHS_SETTINGS["score_gain"]}
+_EARLY_LOOKS = {"update_gate_bias": ATTENTION_SETTINGS["update_gate_bias"]}
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
@@ -187,7 +185,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "grammar-bahdanau",
                 "the same with additive attention (Bahdanau)",
                 **BAHDANAU,
-                **_QUERY_HAS_A_SAY,
+                **_EARLY_LOOKS,
             ),
             _grammar(
                 "grammar-luong",
