@@ -86,7 +86,7 @@ def _grammar(name: str, description: str, **model: Any) -> Preset:
     settings = ATTENTION_SETTINGS
     sizes = {key: settings[key] for key in ("embedding_size", "hidden_size", "bidirectional")}
     training = TrainingConfig(
-        epochs=8,
+        epochs=4,
         learning_rate=settings["learning_rate"],
         schedule=settings["schedule"],
         warmup_steps=settings["warmup_steps"],
