@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import distributed
 from torch.nn import functional
 
 from utils import training
-from utils.checkpoints import load_model, save_model
+from utils.checkpoints import load_model, load_training_state, save_model
 from utils.commands.main import main
 from utils.datasets.batching import BucketedBatches, ParallelDataset
 from utils.datasets.grammar import Grammar
@@ -165,6 +166,11 @@ class TestTwoProcesses:
         first, *others = (load_model(two[0] / name).state_dict for name in names)
         for other in others:
             assert all(torch.equal(other[name], value) for name, value in first.items())
+
+    def test_one_process_can_go_on_with_what_two_began(self, two, tmp_path) -> None:
+        shutil.copytree(two[0] / "state", tmp_path / "state")
+        with_dropout(5, tmp_path / "state")
+        assert load_training_state(tmp_path / "state")[0]["position"]["epoch"] == 5
 
     def test_the_first_process_goes_first(self, two) -> None:
         assert (two[0] / "order").read_text() == "01"
