@@ -10,7 +10,7 @@ from tiny_text import raw_pairs, small_multi30k, tiny_translator
 from benchmarks import scaling, translator
 from benchmarks.decoders import RESULTS as DECODERS
 from benchmarks.decoders import Sizes, make_model
-from benchmarks.translator import BATCHED, FLOORS, RESULTS, SINGLE, TIE, compare, missed_floors
+from benchmarks.translator import FLOORS, RESULTS, TIE, compare, missed_floors
 from utils.presets.definitions import PRESETS, override
 
 
