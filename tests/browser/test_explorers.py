@@ -459,7 +459,7 @@ def test_everything_is_reached_with_the_tab_key(page: Page) -> None:
                   || e.className }"""
             )
         )
-    wanted = {"example", "model", "other", "beam", "Step of the decoder", "Weight of red"}
+    wanted = {"Example", "Model", "Beside it", "Beam size", "Step of the decoder", "Weight of red"}
     assert wanted | {"Translate", "Forward ▶", "Reset weights"} <= reached
 
 
