@@ -20,8 +20,7 @@ import threading
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-
-import sentencepiece
+from types import ModuleType
 
 from utils.datasets.vocabulary import SPECIAL_TOKENS
 
@@ -47,6 +46,13 @@ def normalise(text: str) -> str:
     return _GAP.sub(" ", text).strip(" ")
 
 
+def _sentencepiece() -> ModuleType:
+    """The library; asked for late, so that chapters without subwords run where it is missing."""
+    import sentencepiece
+
+    return sentencepiece
+
+
 class SubwordVocabulary:
     """Pieces of words, each with an id; encodes raw text and puts raw text together again.
 
@@ -63,7 +69,7 @@ class SubwordVocabulary:
 
     def __init__(self, model: bytes) -> None:
         self.model = bytes(model)
-        self._processor = sentencepiece.SentencePieceProcessor()
+        self._processor = _sentencepiece().SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(self.model)
         except (RuntimeError, OSError) as error:
@@ -95,7 +101,7 @@ class SubwordVocabulary:
             raise ValueError("there is no text to learn pieces from; pass at least one sentence")
         model = io.BytesIO()
         try:
-            sentencepiece.SentencePieceTrainer.train(
+            _sentencepiece().SentencePieceTrainer.train(
                 sentence_iterator=iter(lines),
                 model_writer=model,
                 model_type="bpe",
@@ -144,7 +150,7 @@ class SubwordVocabulary:
         found: list[list[int]] = []
 
         def cut() -> None:
-            sentencepiece.set_random_generator_seed(seed)
+            _sentencepiece().set_random_generator_seed(seed)
             found.extend(
                 self._processor.encode(lines, enable_sampling=True, alpha=dropout, num_threads=1)
             )
