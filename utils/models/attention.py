@@ -345,9 +345,7 @@ def build_attention(
         case "general":
             return GeneralAttention(**sizes)
         case "additive" | "concat":
-            return AdditiveAttention(
-                **sizes, attention_size=attention_size, score_gain=score_gain
-            )
+            return AdditiveAttention(**sizes, attention_size=attention_size, score_gain=score_gain)
         case "location":
             return LocationAttention(query_size=query_size, longest_source=longest_source)
         case "local-m" | "local-p":
