@@ -79,7 +79,7 @@ def test_killed_and_resumed_is_as_if_never_killed(preset, kills, tmp_path, capsy
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:
             while saved_epochs(output) < target and process.poll() is None:
-                time.sleep(0.001)
+                time.sleep(0.005)  # looking takes from the core that the command runs on
             # at the end a window as wide as scoring and cleaning up; at 0 as wide as the start
             time.sleep(generator.uniform(0, 0.05 if 0 < target < last else 1.0))
             process.kill()
