@@ -46,6 +46,7 @@ def test_vendored_mathematics_has_its_licence_and_is_not_injected_everywhere() -
 
 def build(root: Path) -> Path:
     """Build the book of a root strictly; returns the folder of its pages."""
+    (root / "utils").symlink_to(ROOT / "utils")  # the explorers' scripts come from there
     command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "-q"]
     done = subprocess.run(
         [*command, "--keep-going"], cwd=root, capture_output=True, text=True, check=False
