@@ -72,7 +72,7 @@ def start(*arguments: object, **streams: object) -> subprocess.Popen:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # a shell that runs the tests in the background has Ctrl-C ignored, and children inherit that
+        # a shell that runs tests in the background ignores Ctrl-C, and children inherit that
         preexec_fn=_heed_interrupts if os.name == "posix" else None,
         **streams,
     )
