@@ -597,7 +597,7 @@ def test_stored_answers_are_still_the_models():
                 "scene": scene_values(sample_scenes(SceneConfig(), 1, seed=6, split="test")[0])
             }
         else:
-            example = examples.grammar_examples()[0]
+            example = examples.default_examples(engine)[0]
         found = engine.answer(examples.request_for(example, limit=60))
         kept = examples.stored_answer(path.stem, example)
         assert found["result"]["words"] == kept["result"]["words"]

@@ -93,7 +93,10 @@ def test_files_stay_small_and_are_named_for_what_they_hold(path: Path) -> None:
 
 
 def test_packages_hold_only_a_docstring() -> None:
-    for path in (ROOT / "utils").rglob("__init__.py"):
+    explorers = ROOT / "utils" / "explorers"
+    # what a reader types, explore(model), and the list of the engine's scripts
+    meant = {explorers / "__init__.py", explorers / "engine" / "__init__.py"}
+    for path in set((ROOT / "utils").rglob("__init__.py")) - meant:
         body = ast.parse(path.read_text(encoding="utf-8")).body
         docstrings = [
             n for n in body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from browsing import HTML, Visitor
 from chromium import ADVICE, find_chromium
-from playwright.sync_api import Browser, sync_playwright
+from explorer_pages import ExplorerPage, write_page
+from playwright.sync_api import Browser, Page, sync_playwright
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +64,14 @@ def visit(browser: Browser) -> Iterator[Visitor]:
     with visitor.stack:
         yield visitor
     assert not visitor.problems, "\n".join(sorted(set(visitor.problems)))
+
+
+@pytest.fixture(scope="session")
+def explorers(tmp_path_factory: pytest.TempPathFactory) -> ExplorerPage:
+    """A page with every explorer."""
+    return write_page(tmp_path_factory.mktemp("explorers"))
+
+
+@pytest.fixture
+def page(explorers: ExplorerPage, visit: Visitor) -> Page:
+    return visit(explorers.address)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from playwright.sync_api import Locator
 
 from utils.datasets.captioned_images import scene_vocabulary
 from utils.datasets.scenes import SceneConfig
@@ -126,3 +127,11 @@ def write_page(folder: Path) -> ExplorerPage:
     (folder / "explorers.js").write_text(assets.page_script(), encoding="utf-8")
     (folder / "explorers.css").write_text(assets.style(), encoding="utf-8")
     return ExplorerPage(folder, engines, examples, captions.setup["examples"])
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+def numbers(cells: Locator) -> list[float]:
+    return [number(text) for text in cells.all_text_contents()]

@@ -15,14 +15,13 @@ import numpy as np
 import pytest
 from browsing import ROOT, Visitor
 from conftest import QuietHandler
-from explorer_pages import OTHER, TEXT, ExplorerPage, write_page
+from explorer_pages import OTHER, TEXT, ExplorerPage, number, numbers
 from playwright.sync_api import Browser, Locator, Page, expect
 from test_pages import grave_violations, overflow
 
 from utils.datasets.scene_rendering import render
 from utils.explorers import assets
 from utils.explorers.captions import read_scene
-from utils.explorers.toys import cell_setup, cell_step, window_setup, window_weights
 from utils.metrics import alignment_error_rate, hard_links
 
 expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
@@ -36,24 +35,6 @@ HOSTILE = (
     "the " * 2_500,
     "x" * 10_000,
 )
-
-
-@pytest.fixture(scope="session")
-def explorers(tmp_path_factory: pytest.TempPathFactory) -> ExplorerPage:
-    return write_page(tmp_path_factory.mktemp("explorers"))
-
-
-@pytest.fixture
-def page(explorers: ExplorerPage, visit: Visitor) -> Page:
-    return visit(explorers.address)
-
-
-def number(text: str) -> float:
-    return float(text.replace("−", "-"))
-
-
-def numbers(cells: Locator) -> list[float]:
-    return [number(text) for text in cells.all_text_contents()]
 
 
 def translator(page: Page) -> Locator:
@@ -515,93 +496,6 @@ def test_stepping_and_pointing_stay_within_a_frame(page: Page) -> None:
         }"""
     )
     assert max(times) <= 16, times
-
-
-# --- without a model -----------------------------------------------------------------------------
-
-
-def window_shown(page: Page) -> list[list[float]]:
-    rows = page.get_by_role("table", name="Local attention weights").locator("tbody tr")
-    return [numbers(row.locator("td.ae-number")) for row in rows.all()]
-
-
-def expect_window(page: Page, options: dict) -> None:
-    found = window_weights(options)
-    shown = window_shown(page)
-    for column, key in enumerate(("shares", "bell", "weights"), start=1):
-        assert [row[column] for row in shown] == pytest.approx(found[key], abs=1e-4), key
-
-
-def test_local_attention_is_recomputed(page: Page) -> None:
-    options = window_setup()["options"]
-    expect_window(page, options)
-    page.get_by_label("D, words to either side").fill("4")
-    expect_window(page, {**options, "window": 4})
-    page.get_by_label("h_t [1]").fill("-1.5")
-    page.get_by_label("W_p [1, 2]").fill("2")
-    changed = {**options, "window": 4, "state": [-1.5, -0.3], "W_p": [[1.0, 2.0], [-0.5, 1.0]]}
-    expect_window(page, changed)
-    page.get_by_label("Score of word 2").fill("3")
-    changed["scores"] = [*options["scores"][:2], 3.0, *options["scores"][3:]]
-    expect_window(page, changed)
-    page.get_by_role("combobox", name="Centre p_t").select_option("local-m")
-    page.get_by_label("t, the step").fill("7")
-    expect_window(page, {**changed, "centre": "local-m", "step": 7})
-    page.get_by_label("S, source words").fill("6")
-    assert len(window_shown(page)) == 6
-    expect_window(page, {**changed, "centre": "local-m", "step": 7, "length": 6})
-
-
-def test_the_centre_is_dragged(page: Page) -> None:
-    options = window_setup()["options"]
-    chart = page.locator(".ae-chart")
-    chart.scroll_into_view_if_needed()
-    box = page.locator(".ae-chart-bars").bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 50)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 50, steps=4)
-    page.mouse.up()
-    marker = page.get_by_role("slider", name="Centre p_t")
-    assert float(marker.get_attribute("aria-valuenow")) == pytest.approx(2.0, abs=0.1)
-    hand = float(marker.get_attribute("aria-valuenow"))
-    expect_window(page, {**options, "centre": "hand", "hand": hand})
-    marker.press("ArrowRight")
-    assert float(marker.get_attribute("aria-valuenow")) == pytest.approx(hand + 0.1, abs=0.03)
-
-
-def cell_shown(page: Page) -> tuple[list[list[float]], list[list[float]]]:
-    return tuple(
-        [numbers(row.locator("td")) for row in page.get_by_role("table", name=name).locator(
-            "tbody tr").all()]
-        for name in ("The new state", "The answer")
-    )  # fmt: skip
-
-
-def expect_cell(page: Page, options: dict) -> None:
-    found = cell_step(options)
-    state, answer = cell_shown(page)
-    for unit in range(2):
-        parts = [found[key][unit] for key in ("from_word", "from_state")]
-        parts += [options["b_a"][unit], found["total"][unit], found["state"][unit]]
-        assert state[unit] == pytest.approx(parts, abs=0.0006)
-        assert answer[unit] == pytest.approx(
-            [found["logits"][unit], found["answer"][unit]], abs=0.0006
-        )
-
-
-def test_the_cell_takes_steps(page: Page) -> None:
-    options = cell_setup()["options"]
-    expect_cell(page, options)
-    page.get_by_role("button", name="Take the step").click()
-    second = {**options, "a": cell_step(options)["state"], "x": [0.0, 1.0]}
-    expect_cell(page, second)
-    expect(page.get_by_role("list", name="Steps taken")).to_contain_text("a = (0.46, 0.76)")
-    page.get_by_label("x [1]").fill("-2")
-    page.get_by_label("W_aa [2, 1]").fill("0.5")
-    changed = {**second, "x": [-2.0, 1.0], "W_aa": [[0.0, 1.0], [0.5, 0.0]]}
-    expect_cell(page, changed)
-    page.locator("[data-kind=cell]").get_by_role("button", name="Start again").click()
-    expect_cell(page, options)
 
 
 # --- pictures ------------------------------------------------------------------------------------

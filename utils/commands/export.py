@@ -35,7 +35,8 @@ examples:
 int8 keeps 8 bits of a weight and one scale for each row of a matrix; float16 keeps 16 bits.
 Only a model that `train` made knows its task; of another, or with --no-scores, nothing is scored.
 
-models that come with the book: {models}"""
+models that come with the book:
+  {models}"""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -44,7 +45,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "export",
         help="write a model as a script for the book's pages",
         description=DESCRIPTION,
-        epilog=EXAMPLES.format(models=", ".join(released_models()) or "none yet"),
+        epilog=EXAMPLES.format(models="\n  ".join(released_models()) or "none yet"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

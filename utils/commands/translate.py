@@ -36,7 +36,8 @@ examples:
 for each part): its number from 1, the pieces read and written, and the weights, a row for
 each piece written and a column for each piece read; null without attention.
 
-models that come with the book: {models}"""
+models that come with the book:
+  {models}"""
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "translate",
         help="translate stdin to stdout, line by line",
         description=DESCRIPTION,
-        epilog=EXAMPLES.format(models=", ".join(released_models()) or "none yet"),
+        epilog=EXAMPLES.format(models="\n  ".join(released_models()) or "none yet"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model_options(parser)
