@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
 
-from utils.datasets.vocabulary import SPECIAL_TOKENS
+from utils.datasets.vocabulary import SPECIAL_TOKENS, written_tokens
 
 SPACE = "\u2581"  # "▁", how a piece shows the space before its word
 KIND = "subwords"
@@ -173,19 +173,7 @@ class SubwordVocabulary:
         Raises:
             ValueError: an id is outside the vocabulary.
         """
-        pieces = []
-        for position, index in enumerate(ids):
-            index = int(index)
-            if not 0 <= index < len(self.tokens):
-                raise ValueError(
-                    f"id {index} at position {position} is outside the vocabulary; expected 0 to "
-                    f"{len(self.tokens) - 1}: do model and vocabulary belong together?"
-                )
-            if index == self.eos_id:
-                break
-            if index not in (self.pad_id, self.bos_id):
-                pieces.append(self.tokens[index])
-        return "".join(pieces).replace(SPACE, " ").strip(" ")
+        return "".join(written_tokens(ids, self.tokens)).replace(SPACE, " ").strip(" ")
 
     def scored_pieces(self) -> list[tuple[str, float]]:
         """All pieces with their scores, in the order of their ids: all that `segment` needs.

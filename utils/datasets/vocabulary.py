@@ -92,19 +92,7 @@ class Vocabulary:
         Raises:
             ValueError: an id is outside the vocabulary.
         """
-        words = []
-        for position, index in enumerate(ids):
-            index = int(index)
-            if not 0 <= index < len(self.tokens):
-                raise ValueError(
-                    f"id {index} at position {position} is outside the vocabulary; expected 0 to "
-                    f"{len(self.tokens) - 1}: do model and vocabulary belong together?"
-                )
-            if index == self.eos_id:
-                break
-            if index not in (self.pad_id, self.bos_id):
-                words.append(self.tokens[index])
-        return words
+        return written_tokens(ids, self.tokens)
 
     def unknown(self, tokens: Sequence[str]) -> list[str]:
         """Lists the words that `encode` would turn into `<unk>`, each once, in order."""
@@ -154,6 +142,28 @@ class Vocabulary:
                 f"got {list(tokens[: len(SPECIAL_TOKENS)])}"
             )
         return cls(tokens[len(SPECIAL_TOKENS) :])
+
+
+def written_tokens(ids: Iterable[int], tokens: Sequence[str]) -> list[str]:
+    """The tokens of some ids up to the first EOS, without PAD and BOS; UNK is shown.
+
+    Raises:
+        ValueError: an id has no token.
+    """
+    pad_id, _, bos_id, eos_id = range(len(SPECIAL_TOKENS))
+    written = []
+    for position, index in enumerate(ids):
+        index = int(index)
+        if not 0 <= index < len(tokens):
+            raise ValueError(
+                f"id {index} at position {position} is outside the vocabulary; expected 0 to "
+                f"{len(tokens) - 1}: do model and vocabulary belong together?"
+            )
+        if index == eos_id:
+            break
+        if index not in (pad_id, bos_id):
+            written.append(tokens[index])
+    return written
 
 
 def _words(sentence: Iterable[str], name: str) -> tuple[str, ...]:
