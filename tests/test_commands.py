@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_text import raw_pairs, small_multi30k, tiny_translator
+from tiny_text import raw_pairs, save_translator, small_multi30k, tiny_translator
 
 from utils import translator as translator_module
-from utils.checkpoints import load_model, save_model
+from utils.checkpoints import load_model
 from utils.commands import translate as translate_module
 from utils.commands.files import decoded_lines, read_lines
 from utils.commands.main import main
@@ -35,18 +35,7 @@ SMALL = [
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved tiny translator."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    translator = tiny_translator()
-    save_model(
-        folder,
-        translator.model,
-        config=translator.model.config.to_dict(),
-        vocabularies={
-            "source": translator.source_vocabulary,
-            "target": translator.target_vocabulary,
-        },
-    )
-    return folder
+    return save_translator(tmp_path_factory.mktemp("models") / "tiny", tiny_translator())
 
 
 @pytest.fixture

@@ -10,9 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_text import raw_pairs, tiny_translator
-
-from utils.checkpoints import save_model
+from tiny_text import raw_pairs, save_translator, tiny_translator
 
 ROOT = Path(__file__).resolve().parents[1]
 LINES = int(os.environ.get("ATTENTION_BOOK_LINES", "1500"))
@@ -21,13 +19,7 @@ LIMIT = 1.5e9  # bytes
 
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="needs wait4")
 def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
-    translator = tiny_translator()
-    vocabularies = {
-        "source": translator.source_vocabulary,
-        "target": translator.target_vocabulary,
-    }
-    config = translator.model.config.to_dict()
-    save_model(tmp_path / "m", translator.model, config=config, vocabularies=vocabularies)
+    save_translator(tmp_path / "m", tiny_translator())
     sentences = raw_pairs(50, seed=8).source
     text = tmp_path / "in.txt"
     with open(text, "w", encoding="utf-8") as file:

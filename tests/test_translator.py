@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_text import raw_pairs, tiny_translator
+from tiny_text import raw_pairs, save_translator, tiny_translator
 
 from utils import translator as module
 from utils.checkpoints import CheckpointError, save_model
@@ -16,19 +16,6 @@ from utils.models.seq2seq import Seq2SeqConfig, build_model
 from utils.translator import Translator, find_model, load_translator, released_models
 
 LINES = [*raw_pairs(9, seed=4).source, "", "A 🙂 мир.", "  \u00a0 "]
-
-
-def save(translator: Translator, folder: Path) -> None:
-    save_model(
-        folder,
-        translator.model,
-        config=translator.model.config.to_dict(),
-        vocabularies={
-            "source": translator.source_vocabulary,
-            "target": translator.target_vocabulary,
-        },
-        card={"name": "tiny"},
-    )
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
@@ -125,7 +112,7 @@ def test_a_model_of_words_reads_words(tmp_path: Path) -> None:
 
 def test_saved_and_loaded_it_translates_the_same(tmp_path: Path) -> None:
     translator = tiny_translator()
-    save(translator, tmp_path)
+    save_translator(tmp_path, translator, card={"name": "tiny"})
     loaded = load_translator(str(tmp_path))
     assert loaded.card == {"name": "tiny"}
     expected = [each.text for each in translator.translate(LINES)]

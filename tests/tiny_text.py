@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from utils.checkpoints import save_model
 from utils.datasets import multi30k
 from utils.datasets.grammar import Grammar
 from utils.datasets.multi30k import TextPairs
@@ -48,6 +49,23 @@ def tiny_translator(
         for parameter in model.parameters():
             parameter *= 3
     return Translator(model, *vocabularies)
+
+
+def save_translator(
+    folder: Path, translator: Translator, *, card: dict[str, object] | None = None
+) -> Path:
+    """Save a translator as a model's folder; gives the folder back."""
+    save_model(
+        folder,
+        translator.model,
+        config=translator.model.config.to_dict(),
+        vocabularies={
+            "source": translator.source_vocabulary,
+            "target": translator.target_vocabulary,
+        },
+        card=card,
+    )
+    return folder
 
 
 def small_multi30k(folder: Path, monkeypatch: pytest.MonkeyPatch, *, train: int = 40) -> Path:
