@@ -104,7 +104,7 @@ def test_a_model_of_words_reads_words(tmp_path: Path) -> None:
         source_vocabulary_size=6, target_vocabulary_size=6, embedding_size=4, hidden_size=4,
         decoder="cho",
     )  # fmt: skip
-    save(Translator(build_model(config), vocabulary, vocabulary), tmp_path)
+    save_translator(tmp_path, Translator(build_model(config), vocabulary, vocabulary))
     found = load_translator(tmp_path).translate(["a b  a", ""])
     assert found[0].source_pieces == ["a", "b", "a", "<eos>"]
     assert isinstance(found[0].text, str)
@@ -123,7 +123,7 @@ def test_models_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "MODELS", tmp_path)
     with pytest.raises(CheckpointError, match="train one first"):
         find_model("tiny-model")
-    save(tiny_translator(), tmp_path / "tiny-model")
+    save_translator(tmp_path / "tiny-model", tiny_translator())
     assert released_models() == ["tiny-model"]
     assert find_model("tiny-model") == tmp_path / "tiny-model"
     assert find_model(tmp_path / "tiny-model") == tmp_path / "tiny-model"
