@@ -27,7 +27,7 @@ SEEDS = (1, 2)
 SETTINGS = {
     "train_size": 9_600,
     "validation_size": 500,
-    "epochs": 6,
+    "epochs": 8,
     "batch_size": 64,
     "learning_rate": 4e-3,
     "warmup_steps": 100,
