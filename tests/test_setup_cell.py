@@ -1,18 +1,22 @@
 """The hidden first cell of every notebook, run in clean environments.
 
 Three places: inside a clone, as a downloaded notebook, and in Colab (a stand-in for
-``google.colab``, a local repository at the stamped address, and one package missing). Each runs
+``google.colab``, a local repository at the stamped address, and two packages missing). Each runs
 in a virtual environment of its own, where the installed packages are linked in one by one, so
-that one of them can be left out. Nothing is downloaded: what is missing comes from a folder.
+that some can be left out. Nothing is downloaded: what is missing comes from a folder.
 """
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from dataclasses import dataclass
@@ -20,22 +24,30 @@ from pathlib import Path
 
 import pytest
 
-from utils.notebooks.files import ROOT, code_cells, notebook_paths, read_notebook, stamp_repository
+from utils.notebooks.files import (
+    ROOT,
+    code_cells,
+    notebook_paths,
+    read_notebook,
+    setup_source,
+    stamp_repository,
+)
 
-MISSING = "sacrebleu"
+MISSING = ("sacrebleu", "sentencepiece")
 REPORT = """
 import importlib.util, os, sys, utils.runtime
 from importlib.metadata import version
 print("root", os.path.dirname(os.path.dirname(utils.runtime.__file__)))
 print("folder", os.getcwd())
 print("torch", version("torch"))
-print("missing", importlib.util.find_spec("sacrebleu") is None)
+names = ("sacrebleu", "sentencepiece")
+print("missing", any(importlib.util.find_spec(name) is None for name in names))
 """
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment that lacks one package, and a folder to install it from."""
+    """A virtual environment that lacks some packages, and a folder to install them from."""
 
     python: Path
     wheels: Path
@@ -76,14 +88,14 @@ def make_wheel(folder: Path, name: str, version: str) -> None:
 
 
 def make_environment(folder: Path) -> Environment:
-    """A fresh environment with every installed package but one, and a tempting newer torch."""
+    """A fresh environment with all installed packages but some, and a tempting newer torch."""
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     installed = Path(sysconfig.get_paths()["purelib"])
     packages = folder / "packages"
     packages.mkdir()
     for entry in installed.iterdir():
-        if not entry.name.lower().startswith((MISSING, "pip", "setuptools", "_distutils")):
+        if not entry.name.lower().startswith((*MISSING, "pip", "setuptools", "_distutils")):
             (packages / entry.name).symlink_to(entry)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     own = folder / "venv" / "lib" / version / "site-packages"
@@ -91,8 +103,9 @@ def make_environment(folder: Path) -> Environment:
     wheels = folder / "wheels"
     wheels.mkdir()
     pins = (ROOT / "requirements.txt").read_text().splitlines()
-    pinned = next(line for line in pins if line.startswith(MISSING)).split("==")[1]
-    make_wheel(wheels, MISSING, pinned)
+    for name in MISSING:
+        pinned = next(line for line in pins if line.startswith(name)).split("==")[1]
+        make_wheel(wheels, name, pinned)
     make_wheel(wheels, "torch", "99.0")
     return Environment(python, wheels)
 
@@ -165,8 +178,9 @@ def test_in_a_clone_nothing_is_fetched(
 
 def test_only_what_is_missing_is_installed(stamped: Path, tmp_path: Path) -> None:
     fresh = make_environment(tmp_path)
-    before = fresh.run(f"import {MISSING}", tmp_path)
-    assert "ModuleNotFoundError" in before.stderr, "the stand-in must lack the package"
+    for name in MISSING:
+        before = fresh.run(f"import {name}", tmp_path)
+        assert "ModuleNotFoundError" in before.stderr, "the stand-in must lack the package"
     own = next((tmp_path / "venv" / "lib").glob("python3*")) / "site-packages"
     names = {entry.name for entry in own.iterdir()}
     cell = setup_text(stamped / "book" / f"{NAMES[0]}.ipynb")
@@ -174,6 +188,20 @@ def test_only_what_is_missing_is_installed(stamped: Path, tmp_path: Path) -> Non
     assert facts(fresh.run(COLAB + cell + REPORT, tmp_path / "empty"))["missing"] == "False"
     added = {entry.name for entry in own.iterdir()} - names
     assert added and all(name.startswith(MISSING) for name in added), added
+
+
+def test_every_package_that_the_code_needs_is_looked_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}
+    cell = ast.parse(setup_source())
+    (looked_for,) = (
+        ast.literal_eval(node.value)
+        for node in ast.walk(cell)
+        if isinstance(node, ast.Assign) and node.targets[0].id == "NEEDED"
+    )
+    assert needed <= set(looked_for.values())
+    for module in looked_for:
+        assert importlib.util.find_spec(module), module
 
 
 def test_a_lost_notebook_says_what_to_do(environment: Environment, tmp_path: Path) -> None:
