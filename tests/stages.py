@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -40,11 +41,15 @@ def style() -> bool:
 
 def unit() -> bool:
     """Unit and property tests, layers, rules for notebooks; coverage of utils."""
+    reason = why_no_multi30k()  # downloads it, so that these tests find it
+    if reason is not None:
+        print("tests that need Multi30k are skipped:", reason, flush=True)
     return run(
         *PYTEST, "tests", "--ignore=tests/browser", "--cov", "--cov-report=term:skip-covered"
     )
 
 
+@functools.cache
 def why_no_multi30k() -> str | None:
     """Why Multi30k is not to be had, or None; what is not there yet is downloaded."""
     command = [sys.executable, "-c", GET_MULTI30K]

@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tiny_text import raw_pairs, save_translator, small_multi30k, tiny_translator
 
+from utils import checkpoints
 from utils import translator as translator_module
 from utils.checkpoints import load_model
 from utils.commands import translate as translate_module
@@ -175,6 +177,33 @@ def test_a_full_disk_is_one_line(model) -> None:
         _, errors = process.communicate(b"The girl.\nThe boy.\n", timeout=600)
     assert process.returncode == 1
     assert "could not write line 1 (No space left on device)" in one_line(errors.decode())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_the_attention_loses_no_translation(
+    model, stdin, capsysbinary, tmp_path, monkeypatch
+) -> None:
+    looks = tmp_path / "looks.json"
+    looks.write_text("older")
+    text = "".join(line + "\n" for line in raw_pairs(40, seed=4).source)
+
+    def open_full(path, mode, **keywords):
+        with open(path, mode, **keywords):  # the temporary file appears, its bytes find no room
+            return open("/dev/full", mode.replace("x", "w"), **keywords)
+
+    for buffering in (1, -1):  # full while a line is written, and full only at the end
+        monkeypatch.setattr(
+            checkpoints, "open", partial(open_full, buffering=buffering), raising=False
+        )
+        stdin(text.encode())
+        command = ["translate", "--model", str(model), "--beam", "1", "--attention", str(looks)]
+        assert main(command) == 1
+        found = capsysbinary.readouterr()
+        assert found.out.count(b"\n") == 40
+        message = one_line(found.err.decode())
+        assert f"could not write '{looks}' (No space left on device)" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["looks.json"]
+    assert looks.read_text() == "older"
 
 
 def test_a_reader_that_leaves_is_no_error(model) -> None:
@@ -537,7 +566,7 @@ def test_tensorboard_gets_the_curves(tmp_path, capsys, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("command", "parts"),
     [
-        ([], ["train", "translate", "evaluate", "exit codes"]),
+        ([], ["train", "translate", "evaluate", "exit codes", "U+FFFD", "full disk", "Ctrl-C"]),
         (["train"], ["multi30k-bahdanau", "--resume", "examples:", "ATTENTION_BOOK_DATA"]),
         (["translate"], ["--attention", "examples:", "< german.txt"]),
         (["evaluate"], ["--split", "examples:", "BLEU"]),
@@ -558,7 +587,8 @@ def test_a_wrong_option_is_exit_code_2(capsys) -> None:
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         assert caught.value.code == 2
-        assert "error:" in capsys.readouterr().err
+        found = capsys.readouterr()
+        assert " --help`" in one_line(found.err) and found.out == ""
 
 
 def test_python_m_utils_is_this_command_line() -> None:

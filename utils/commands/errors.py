@@ -44,4 +44,7 @@ def describe(error: BaseException) -> str:
     """An error in words."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
         return "the disk is full: free some space and start the command again"
+    if isinstance(error, OSError) and error.strerror:  # without Python's "[Errno 28]"
+        place = "" if error.filename is None else f": {str(error.filename)!r}"
+        return error.strerror + place
     return str(error) or type(error).__name__

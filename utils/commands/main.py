@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 from utils.commands import evaluate, export, train, translate
 from utils.commands.errors import (
@@ -25,12 +26,32 @@ Train the book's models, translate with them, score them, and export them for th
 
 EPILOG = """\
 exit codes: 0 done; 1 it could not be done; 2 the command line is wrong; 130 interrupted.
-Errors are one line on stderr; results go to stdout."""
+Errors are one line on stderr; results go to stdout.
+
+what happens with bad input:
+  empty lines                    stay empty: there are as many lines out as in
+  invalid UTF-8                  each bad byte is read as U+FFFD
+  Windows line ends              are line ends; a byte order mark is dropped
+  emoji, other scripts           are skipped or guessed: the model has never seen them
+  lines of a thousand words      are translated part by part
+  a source and a reference       of different length: an error that gives both lengths
+  a preset or model not there    an error that lists the nearest names
+  a model cut short or changed   an error: sizes and SHA-256 are checked before anything is read
+  data that are not Multi30k's   are refused, not kept, and downloaded again
+  a full disk                    an error; what was saved before stays, lines written are whole
+  Ctrl-C                         the same; `train --resume` goes on after the last whole epoch"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that complains in one line, as the commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SystemExit(complain(f"{message}; see `{self.prog} --help`", WRONG_USE))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m utils",
         description=DESCRIPTION,
         epilog=EPILOG,

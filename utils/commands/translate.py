@@ -132,23 +132,38 @@ def _write(translations: Iterable[Translation], output: IO[bytes], note: Any = N
 def _attention_file(path: Path) -> Iterator[Any]:
     """A function that adds a translation to a JSON list, which is whole at the end.
 
-    After Ctrl-C, or when stdout takes no more, the list holds what was translated so far.
+    After Ctrl-C, or when stdout takes no more, the list holds what was translated so far. When the
+    file itself takes no more, the translations go on without it, and the error comes last.
     """
     stopped: BaseException | None = None
-    with atomic_write(path) as file:
-        separator = "[\n"
+    failed: OSError | None = None
+    try:
+        with atomic_write(path) as file:
+            separator = "[\n"
 
-        def note(number: int, translation: Translation) -> None:
-            nonlocal separator
-            for entry in entries(number, translation):
-                file.write(separator + json.dumps(entry, ensure_ascii=False))
-                separator = ",\n"
+            def note(number: int, translation: Translation) -> None:
+                nonlocal separator, failed
+                if failed is not None:
+                    return
+                try:
+                    for entry in entries(number, translation):
+                        file.write(separator + json.dumps(entry, ensure_ascii=False))
+                        separator = ",\n"
+                except OSError as error:
+                    failed = error
 
-        try:
-            yield note
-        except (KeyboardInterrupt, _OutputError) as error:
-            stopped = error
-        file.write("[]\n" if separator == "[\n" else "\n]\n")
+            try:
+                yield note
+            except (KeyboardInterrupt, _OutputError, OSError) as error:
+                stopped = error
+            if failed is not None:
+                raise failed
+            file.write("[]\n" if separator == "[\n" else "\n]\n")
+    except OSError as error:
+        raise OSError(
+            f"could not write {str(path)!r} ({error.strerror}), which is as it was before; the "
+            "translations are whole"
+        ) from error
     if stopped is not None:
         raise stopped
 

@@ -233,6 +233,12 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 decoder="cho",
                 summary_size=400,
             ),
+            _multi30k(
+                "multi30k-luong",
+                "German to English with Luong's general attention and input feeding",
+                **LUONG,
+                input_feeding=True,
+            ),
         )
     }
 )
