@@ -72,16 +72,22 @@ def test_long_lines_are_translated_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(found) == 2
     assert found[1].parts == ()
     parts = found[0].parts
-    assert len(parts) > 1
-    assert all(len(part.source_pieces) <= 41 for part in parts)
+    assert [part.text for part in parts] == [
+        each.text for each in translator.translate(sentences, beam_size=1)
+    ], "sentence by sentence"
     assert "".join(p for part in parts for p in part.source_pieces if p != "<eos>") == (
         "".join(translator.source_vocabulary.pieces(" ".join(sentences)))
     ), "nothing is left out"
     assert all(part.source_pieces[-2].endswith(".") for part in parts)
     assert found[0].text == " ".join(part.text for part in parts if part.text)
     assert found[0].weights is None
-    glued = translator.translate(["a" * 100], beam_size=1)[0]
-    assert len(glued.parts) >= 2, "a word without end is cut too"
+
+    # a sentence that is too long is cut between words, a word without end anywhere
+    words = translator.translate(["girl " * 60], beam_size=1)[0].parts
+    assert len(words) > 1 and all(len(part.source_pieces) <= 41 for part in words)
+    assert all(part.source_pieces[0].startswith("▁") for part in words)
+    glued = translator.translate(["a" * 100], beam_size=1)[0].parts
+    assert len(glued) > 1 and all(len(part.source_pieces) <= 41 for part in glued)
 
 
 def test_a_stream_reads_no_further_than_it_looks_ahead() -> None:

@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,8 @@ class Translator:
 
         Args:
             lines: raw text, or words separated by spaces for a model of words. A line of more than
-                `LONGEST_SOURCE` pieces is cut at the ends of sentences, or of words, and
-                translated part by part.
+                `LONGEST_SOURCE` pieces is cut after each sentence, a sentence as long as that after
+                a word, and translated part by part.
             beam_size: 1 writes the likeliest piece each time.
             batch_size: sentences translated together, at most; it changes speed alone.
         """
@@ -128,9 +128,8 @@ class Translator:
         vocabulary = self.source_vocabulary
         words = line if isinstance(vocabulary, SubwordVocabulary) else line.split()
         parts, ids = [], vocabulary.encode(words, add_eos=False)
-        while ids:
-            end = _end_of_part([vocabulary.tokens[index] for index in ids[: LONGEST_SOURCE + 1]])
-            part, ids = ids[:end], ids[end:]
+        for start, end in pairwise(_cuts([vocabulary.tokens[index] for index in ids])):
+            part = ids[start:end]
             if self.model.config.reverse_source:
                 part.reverse()
             parts.append([*part, vocabulary.eos_id])
@@ -161,14 +160,18 @@ class Translator:
         )
 
 
-def _end_of_part(pieces: Sequence[str]) -> int:
-    """Where to end a part of at most `LONGEST_SOURCE` pieces: after a sentence, else a word."""
-    if len(pieces) <= LONGEST_SOURCE:
-        return len(pieces)
-    places = range(LONGEST_SOURCE, LONGEST_SOURCE // 2, -1)
-    starts = [place for place in places if pieces[place].startswith(SPACE)]
-    sentences = [place for place in starts if pieces[place - 1].endswith((".", "!", "?"))]
-    return next(iter([*sentences, *starts]), LONGEST_SOURCE)
+def _cuts(pieces: Sequence[str]) -> list[int]:
+    """Where the parts of a line begin, and its end; a line that is not too long is one part."""
+    cuts, word = [0] * bool(pieces), 0
+    for place in range(1, len(pieces) if len(pieces) > LONGEST_SOURCE else 0):
+        if pieces[place].startswith(SPACE):
+            word = place
+        # a model of single sentences would end after the first and leave out the others
+        if word == place and pieces[place - 1].endswith((".", "!", "?")):
+            cuts.append(place)
+        elif place - cuts[-1] == LONGEST_SOURCE:
+            cuts.append(word if word > cuts[-1] else place)
+    return [*cuts, len(pieces)]
 
 
 def _join(parts: list[Translation]) -> Translation:

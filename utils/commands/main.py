@@ -33,10 +33,10 @@ what happens with bad input:
   invalid UTF-8                  each bad byte is read as U+FFFD
   Windows line ends              are line ends; a byte order mark is dropped
   emoji, other scripts           are skipped or guessed: the model has never seen them
-  lines of a thousand words      are translated part by part
+  lines of a thousand words      are translated sentence by sentence, or in parts
   a source and a reference       of different length: an error that gives both lengths
   a preset or model not there    an error that lists the nearest names
-  a model cut short or changed   an error: sizes and SHA-256 are checked before anything is read
+  a model cut short or changed   an error: size and SHA-256 are checked first
   data that are not Multi30k's   are refused, not kept, and downloaded again
   a full disk                    an error; what was saved before stays, lines written are whole
   Ctrl-C                         the same; `train --resume` goes on after the last whole epoch"""

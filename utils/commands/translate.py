@@ -24,7 +24,7 @@ number of lines. Memory does not grow with the number of lines.
 
 An empty line stays empty. Bytes that are not UTF-8 are read as U+FFFD, Windows line ends as
 line ends. Characters the model has never seen are skipped or guessed. A line of more than 256
-pieces is translated part by part, cut at the end of a sentence or a word."""
+pieces is translated sentence by sentence, a sentence of more than 256 in parts."""
 
 EXAMPLES = """\
 examples:
