@@ -37,6 +37,8 @@ GERMAN = (  # written for this book, in the manner of captions
     "Zwei Frauen sitzen auf einer Bank und trinken Kaffee.",
     "Ein Mann mit einem roten Hut spielt Gitarre auf der Straße.",
     "Drei Kinder bauen am Strand eine Burg aus Sand.",
+    "Eine alte Frau mit einem grünen Schirm wartet vor einem Bahnhof, "
+    "während zwei Kinder auf einem Koffer sitzen und ein Eis essen.",
 )
 
 
