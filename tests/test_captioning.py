@@ -1,19 +1,19 @@
-"""Captioning: the decoder's invariants, hard attention's gradient, and what encoders see."""
+"""Captioning: the decoder's invariants, what encoders see, and training."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import asdict
 
 import pytest
 import torch
+from tiny_captioners import KINDS, VOCABULARY, batch_of, images, tiny_config, tiny_model, words
 from torch import Tensor, nn
 
-from utils.captioning_loss import CaptionLoss, reinforce_surrogate, word_log_likelihoods
+from utils.captioning_loss import CaptionLoss
 from utils.checkpoints import load_model, save_model
 from utils.datasets.batching import BucketedBatches
-from utils.datasets.captioned_images import CaptionBatch, RenderedScenes, scene_vocabulary
+from utils.datasets.captioned_images import RenderedScenes, scene_vocabulary
 from utils.datasets.scenes import SceneConfig, sample_scenes
 from utils.decoding import beam_search, greedy_search
 from utils.models.captioning import (
@@ -21,7 +21,6 @@ from utils.models.captioning import (
     CaptioningModel,
     build_captioning_model,
     cell_places,
-    doubly_stochastic_penalty,
 )
 from utils.models.encoders import select_rows
 from utils.models.image_encoders import (
@@ -33,44 +32,6 @@ from utils.models.image_encoders import (
 )
 from utils.training import fit
 from utils.training_config import TrainingConfig
-
-VOCABULARY = 9
-KINDS = ("soft", "hard", "mean")
-
-
-def tiny_config(**changes) -> CaptioningConfig:
-    sizes = {
-        "vocabulary_size": VOCABULARY, "embedding_size": 4, "hidden_size": 6, "attention_size": 5,
-        "channels": (3, 4, 5), "image_size": 32,
-    }  # fmt: skip
-    return CaptioningConfig(**(sizes | changes))
-
-
-def tiny_model(**changes) -> CaptioningModel:
-    """In evaluation mode, double precision, weights large enough that choices differ."""
-    model = build_captioning_model(tiny_config(**changes)).double().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter *= 2
-    return model
-
-
-def images(count: int, size: int = 32) -> Tensor:
-    return torch.rand(count, 3, size, size, dtype=torch.float64)
-
-
-def words(count: int, steps: int) -> Tensor:
-    return torch.randint(4, VOCABULARY, (count, steps))
-
-
-def batch_of(count: int, lengths: list[int], size: int = 32) -> CaptionBatch:
-    steps = max(lengths)
-    output = words(count, steps)
-    lengths = torch.tensor(lengths)
-    output[torch.arange(steps) >= lengths[:, None]] = 0
-    given = torch.cat([torch.full((count, 1), 2), output[:, :-1]], dim=1)
-    return CaptionBatch(images(count, size), given, output, lengths, torch.arange(count))
-
 
 # --- the decoder ----------------------------------------------------------------------------------
 
@@ -201,6 +162,46 @@ def test_states_and_encodings_reorder_by_rows() -> None:
     torch.testing.assert_close(turned.logits, step.logits[rows])
 
 
+def test_cells_are_sampled_from_the_weights() -> None:
+    model = tiny_model(attention="hard").train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    encoded, state = model.start(model.encode(images(1)))
+    rows = torch.zeros(4000, dtype=torch.long)
+    step = model.step(words(1, 1)[:, 0][rows], select_rows(state, rows), select_rows(encoded, rows))
+    shares = torch.bincount(step.location, minlength=16) / 4000
+    weights = step.weights[0].float()
+    deviations = (shares - weights) / (weights * (1 - weights) / 4000).sqrt()
+    assert deviations.abs().max() < 4.5
+    model.eval()
+    likeliest = model.step(words(1, 1)[:, 0], state, encoded)
+    assert likeliest.location.item() == likeliest.weights.argmax().item()
+
+
+def test_hard_attention_sees_one_cell_and_expected_rows_see_all() -> None:
+    model = tiny_model(attention="hard")
+    soft = tiny_model(attention="soft")
+    soft.load_state_dict(model.state_dict(), strict=False)
+    pictures, tokens = images(2), words(2, 3)
+    expected = model(pictures, tokens, expected=torch.tensor([True, False]))
+    blended = soft(pictures, tokens)
+    torch.testing.assert_close(expected.logits[0], blended.logits[0])
+    assert not torch.allclose(expected.logits[1], blended.logits[1])
+    locations = torch.tensor([[3, 3, 3], [5, 5, 5]])
+    seen = model(pictures, tokens, locations=locations)
+    moved = model.encode(pictures)
+    assert (seen.locations == locations).all()
+    changed = moved.memory.clone()
+    changed[0, 7] += 1  # a cell nobody looks at, with the summary kept
+    step = [
+        model.step(tokens[:, 0], model.start(moved)[1], model.start(moved._replace(memory=m))[0],
+                   location=locations[:, 0]).logits
+        for m in (moved.memory, changed)
+    ]  # fmt: skip
+    torch.testing.assert_close(step[0], step[1])
+
+
 # --- encoders -------------------------------------------------------------------------------------
 
 
@@ -273,174 +274,6 @@ def test_the_residual_encoder_is_a_choice_of_the_config() -> None:
     assert model(images(1), words(1, 2)).logits.shape == (1, 2, VOCABULARY)
 
 
-# --- losses ---------------------------------------------------------------------------------------
-
-
-def test_doubly_stochastic_penalty_by_hand() -> None:
-    weights = torch.tensor([[[1.0, 0.0], [0.5, 0.5], [0.9, 0.1]]])
-    all_steps = torch.tensor([[True, True, True]])
-    assert doubly_stochastic_penalty(weights, all_steps).item() == pytest.approx(1.4**2 + 0.4**2)
-    two = torch.tensor([[True, True, False]])
-    assert doubly_stochastic_penalty(weights, two).item() == pytest.approx(0.5**2 + 0.5**2)
-    even = torch.full((1, 3, 12), 1 / 12)
-    expected = 12 * (1 - 3 / 12) ** 2
-    assert doubly_stochastic_penalty(even, all_steps).item() == pytest.approx(expected)
-
-
-def test_the_loss_counts_words_and_scales_its_penalty() -> None:
-    model = tiny_model().float().train()
-    batch = batch_of(3, [4, 2, 3])
-    batch = CaptionBatch(batch.images.float(), *list(vars(batch).values())[1:])
-    plain = CaptionLoss()(model, batch)
-    penalised = CaptionLoss(doubly_stochastic=0.7)(model, batch)
-    output = model(batch.images, batch.target_input)
-    expected = sum(
-        nn.functional.cross_entropy(output.logits[row, t], batch.target_output[row, t])
-        for row, length in enumerate([4, 2, 3])
-        for t in range(length)
-    )
-    assert plain.tokens == 9 and plain.total.item() == pytest.approx(expected.item(), rel=1e-5)
-    uneven = doubly_stochastic_penalty(output.weights, batch.target_mask).sum()
-    assert penalised.total.item() == pytest.approx(plain.total.item())
-    assert penalised.penalty.item() == pytest.approx(0.7 * uneven.item() / 9, rel=1e-5)
-    model.eval()
-    assert CaptionLoss(doubly_stochastic=0.7)(model, batch).penalty is None
-
-
-def enumerated(model: CaptioningModel, batch: CaptionBatch, cells: int):
-    """Every sequence of cells: (its log p(y | s), log alpha of its cells), all with gradients."""
-    steps = batch.target_output.shape[1]
-    for sequence in itertools.product(range(cells), repeat=steps):
-        locations = torch.tensor([sequence])
-        output = model(batch.images, batch.target_input, locations=locations)
-        chosen = output.weights.gather(2, locations[..., None]).squeeze(2).log()
-        yield word_log_likelihoods(output.logits, batch), chosen
-
-
-class _Pool(nn.Module):
-    """A grid of 1 × 3 cells: few enough to try every sequence of looks."""
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return nn.functional.adaptive_avg_pool2d(pictures, (1, 3)) * 3
-
-
-@pytest.mark.parametrize("credit", ["caption", "remaining"])
-def test_reinforce_agrees_in_expectation_with_exact_enumeration(credit: str) -> None:
-    torch.manual_seed(3)
-    model = CaptioningModel(_Pool(), tiny_config(attention="hard"), encoder_channels=3).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter *= 4
-    batch = batch_of(1, [3])
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    exact = sum(
-        (likelihoods.sum() * chosen.sum().exp())
-        for likelihoods, chosen in enumerated(model, batch, cells=3)
-    )  # E over s of log p(y | s), the paper's lower bound L_s
-    exact_gradient = torch.autograd.grad(exact, parameters, allow_unused=True)
-    mean = None
-    for likelihoods, chosen in enumerated(model, batch, cells=3):
-        surrogate = likelihoods.sum() + reinforce_surrogate(
-            chosen,
-            likelihoods.detach(),
-            batch.target_mask,
-            baseline=torch.tensor(-1.7, dtype=torch.float64),  # any constant: it must cancel
-            credit=credit,
-        )
-        gradient = torch.autograd.grad(surrogate, parameters, allow_unused=True)
-        probability = chosen.sum().exp().item()
-        weighed = [None if g is None else probability * g for g in gradient]
-        mean = weighed if mean is None else [
-            None if a is None else a + b for a, b in zip(mean, weighed, strict=True)
-        ]  # fmt: skip
-    for ours, theirs in zip(mean, exact_gradient, strict=True):
-        assert (ours is None) == (theirs is None)
-        if ours is not None:
-            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
-    index = [n for n, _ in model.named_parameters()].index("attention.score_vector.weight")
-    assert exact_gradient[index].abs().max() > 1e-3, "the case must have a gradient to compare"
-
-
-def test_cells_are_sampled_from_the_weights() -> None:
-    model = tiny_model(attention="hard").train()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-    encoded, state = model.start(model.encode(images(1)))
-    rows = torch.zeros(4000, dtype=torch.long)
-    step = model.step(words(1, 1)[:, 0][rows], select_rows(state, rows), select_rows(encoded, rows))
-    shares = torch.bincount(step.location, minlength=16) / 4000
-    weights = step.weights[0].float()
-    deviations = (shares - weights) / (weights * (1 - weights) / 4000).sqrt()
-    assert deviations.abs().max() < 4.5
-    model.eval()
-    likeliest = model.step(words(1, 1)[:, 0], state, encoded)
-    assert likeliest.location.item() == likeliest.weights.argmax().item()
-
-
-def test_hard_attention_sees_one_cell_and_expected_rows_see_all() -> None:
-    model = tiny_model(attention="hard")
-    soft = tiny_model(attention="soft")
-    soft.load_state_dict(model.state_dict(), strict=False)
-    pictures, tokens = images(2), words(2, 3)
-    expected = model(pictures, tokens, expected=torch.tensor([True, False]))
-    blended = soft(pictures, tokens)
-    torch.testing.assert_close(expected.logits[0], blended.logits[0])
-    assert not torch.allclose(expected.logits[1], blended.logits[1])
-    locations = torch.tensor([[3, 3, 3], [5, 5, 5]])
-    seen = model(pictures, tokens, locations=locations)
-    moved = model.encode(pictures)
-    assert (seen.locations == locations).all()
-    changed = moved.memory.clone()
-    changed[0, 7] += 1  # a cell nobody looks at, with the summary kept
-    step = [
-        model.step(tokens[:, 0], model.start(moved)[1], model.start(moved._replace(memory=m))[0],
-                   location=locations[:, 0]).logits
-        for m in (moved.memory, changed)
-    ]  # fmt: skip
-    torch.testing.assert_close(step[0], step[1])
-
-
-def test_the_baseline_follows_the_reward_and_is_saved() -> None:
-    model = tiny_model(attention="hard").float().train()
-    batch = batch_of(4, [3, 2, 3, 1])
-    batch = CaptionBatch(batch.images.float(), *list(vars(batch).values())[1:])
-    loss = CaptionLoss(expected_share=0.0, baseline_decay=0.75)
-    output = loss(model, batch)
-    assert model.reward_baseline.item() == pytest.approx(-output.total.item() / 4 * 0.25, rel=1e-5)
-    assert "reward_baseline" in model.state_dict()
-    model.eval()
-    before = model.reward_baseline.clone()
-    assert loss(model, batch).penalty is None and model.reward_baseline == before
-
-
-def test_only_sampled_captions_bring_a_reinforce_term() -> None:
-    log_chosen = torch.full((2, 2), -1.0)
-    likelihoods = torch.tensor([[-1.0, -2.0], [-5.0, -7.0]])
-    mask = torch.tensor([[True, True], [False, False]])
-    baseline = torch.tensor(-2.0)
-    value = reinforce_surrogate(log_chosen, likelihoods, mask, baseline=baseline, credit="caption")
-    assert value.item() == pytest.approx((-3 + 2) * -1 * 2)
-    value = reinforce_surrogate(
-        log_chosen, likelihoods, mask, baseline=torch.tensor(-0.5), credit="remaining"
-    )
-    assert value.item() == pytest.approx(-((-3 + 1.0) + (-2 + 0.5)))
-    model = tiny_model(attention="hard").float().train()
-    batch = batch_of(2, [2, 2])
-    batch = CaptionBatch(batch.images.float(), *list(vars(batch).values())[1:])
-    assert CaptionLoss(expected_share=1.0)(model, batch).penalty.item() == 0.0
-
-
-def test_entropy_is_rewarded() -> None:
-    model = tiny_model(attention="hard").float().train()
-    batch = batch_of(2, [2, 1])
-    batch = CaptionBatch(batch.images.float(), *list(vars(batch).values())[1:])
-    with torch.no_grad():
-        model.attention.score_vector.weight.zero_()  # weights are uniform over 16 cells
-    loss = CaptionLoss(expected_share=1.0, entropy=0.5)(model, batch)
-    assert loss.penalty.item() == pytest.approx(-0.5 * 3 * math.log(16) / 3, rel=1e-4)
-
-
 # --- training -------------------------------------------------------------------------------------
 
 
@@ -505,6 +338,9 @@ def test_pictures_that_do_not_fit_are_named() -> None:
         model.encode(images(1)[0])
     with pytest.raises(ValueError, match="images are torch.uint8"):
         model.encode(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    for factor, found in ((255, "0.* to .*Divide 8-bit"), (-1, "-1"), (math.nan, "nan")):
+        with pytest.raises(ValueError, match=f"images hold values from {found}"):
+            model.encode(torch.linspace(0, 1, 3 * 32 * 32).view(1, 3, 32, 32) * factor)
     wrong = CaptioningModel(_Stage(), tiny_config(), encoder_channels=5)
     with pytest.raises(ValueError, match=r"the encoder gave \(1, 7, 2, 2\)"):
         wrong.encode(images(1).float())
@@ -526,17 +362,3 @@ def test_pictures_that_do_not_fit_are_named() -> None:
 def test_a_config_out_of_range_is_named(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tiny_config(**changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"doubly_stochastic": -1.0}, "doubly_stochastic=-1.0"),
-        ({"entropy": float("nan")}, "entropy=nan"),
-        ({"expected_share": 1.2}, "expected_share=1.2"),
-        ({"credit": "word"}, "credit='word'"),
-    ],
-)
-def test_a_loss_out_of_range_is_named(changes: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        CaptionLoss(**changes)

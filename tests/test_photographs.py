@@ -93,6 +93,16 @@ def test_a_picture_is_cut_to_its_central_square(tmp_path: Path) -> None:
     assert (read_photograph(tmp_path / "wide.png", image_size=16) == 200).all()
 
 
+def test_a_picture_taken_with_the_camera_on_its_side_is_turned_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16, 3), dtype=np.uint8)
+    pixels[:8] = 200  # the upper half of what is stored is the right half of what was seen
+    notes = Image.Exif()
+    notes[0x0112] = 6  # "Orientation": turn by 90 degrees clockwise
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=notes)
+    upright = read_photograph(tmp_path / "turned.png", image_size=16)
+    assert (upright[:, 8:] == 200).all() and (upright[:, :8] == 0).all()
+
+
 def test_a_model_trains_on_photographs(folder: Path) -> None:
     data = load(folder)
     torch.manual_seed(0)
@@ -150,6 +160,8 @@ def change(path: str, value: object = None) -> dict:
         (change("images/0/sentences/1/tokens"), r"images\[0\].sentences\[1\].*'tokens' is missing"),
         (change("images/0/sentences/1/tokens", []), r"sentences\[1\]: 'tokens' must be"),
         (change("images/0/sentences/1/tokens", [1]), r"sentences\[1\]: 'tokens' must be"),
+        (change("images/0/sentences/1/tokens", ["a", ""]), r"sentences\[1\]: .*\['a', ''\]"),
+        (change("images/0/sentences/1/tokens", ["a dog"]), r"sentences\[1\]: .*white space"),
         (change("images/0/filename", "../secret.png"), "leaves the folder"),
     ],
 )
@@ -182,7 +194,9 @@ def test_a_missing_picture_is_named(folder: Path) -> None:
 def test_corrupt_files_are_found_before_training(folder: Path) -> None:
     path = folder / "pictures" / "one.png"
     whole = path.read_bytes()
-    for broken in (b"", b"not a picture", whole[: len(whole) // 2]):
+    huge = whole[:16] + (100_000).to_bytes(4, "big") * 2 + whole[24:]  # Pillow fears a bomb
+    netpbm = b"P6 4^ 40 255\n" + bytes(100)  # Pillow's int() fails on 4^, and names no file
+    for broken in (b"", b"not a picture", whole[: len(whole) // 2], huge, netpbm):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match="one.png: cannot be read"):
             load(folder)

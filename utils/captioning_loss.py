@@ -127,13 +127,13 @@ def reinforce_surrogate(
     Args:
         log_chosen: (B, T), log alpha of the sampled cells, with their gradient.
         log_likelihoods: (B, T), log p of the words, a constant, 0 at padding.
-        mask: (B, T) bool, True where a cell was sampled.
+        mask: (B, T) bool, True where a cell was sampled: a caption's words, or none of them.
         baseline: () moving average; of log p(caption), or per word if credit is "remaining".
     """
     if credit == "caption":
         advantage = log_likelihoods.sum(dim=1, keepdim=True) - baseline  # (B, 1)
     else:
         remaining = log_likelihoods.flip(1).cumsum(dim=1).flip(1)  # (B, T)
-        words_left = (log_likelihoods != 0).flip(1).cumsum(dim=1).flip(1)
+        words_left = mask.flip(1).cumsum(dim=1).flip(1)
         advantage = remaining - baseline * words_left
     return (advantage * log_chosen * mask).sum()

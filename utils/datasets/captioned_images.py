@@ -13,7 +13,14 @@ from torch import Tensor
 
 from utils.datasets.batching import length_mask, pad_sequences
 from utils.datasets.scene_rendering import render_all
-from utils.datasets.scenes import Box, Scene, SceneConfig, caption_words, describe
+from utils.datasets.scenes import (
+    MAXIMUM_BOX_SHARE,
+    Box,
+    Scene,
+    SceneConfig,
+    caption_words,
+    describe,
+)
 from utils.datasets.vocabulary import Vocabulary
 
 
@@ -106,11 +113,15 @@ class CaptionedImages:
         raise NotImplementedError
 
     def collate(self, indices: Sequence[int]) -> CaptionBatch:
-        """The named entries as one batch. Raises ValueError when no index is given."""
+        """The named entries as one batch.
+
+        Raises ValueError when no index is given, or a picture is not (H, W, 3) uint8 of the size of
+        the batch's first.
+        """
         indices = [int(index) for index in indices]
         if not indices:
             raise ValueError("collate got no indices: a batch needs at least one picture.")
-        pictures = np.stack([self.image(index) for index in indices])
+        pictures = np.stack(self._checked_images(indices))
         images = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().float() / 255
         captions = [self._encoded[index] for index in indices]
         target_output, target_lengths = pad_sequences(captions)
@@ -124,6 +135,19 @@ class CaptionedImages:
             target_lengths=target_lengths,
             indices=torch.tensor(indices, dtype=torch.int64, device="cpu"),
         )
+
+    def _checked_images(self, indices: Sequence[int]) -> list[np.ndarray]:
+        pictures = [np.asarray(self.image(index)) for index in indices]
+        size = pictures[0].shape[:2]
+        for index, picture in zip(indices, pictures, strict=True):
+            # Floats from 0 to 1 would be divided by 255 below, and be black without a word.
+            if picture.dtype != np.uint8 or picture.shape != (*size, 3):
+                raise ValueError(
+                    f"{self.names[index]}: the picture is {picture.dtype} of shape {picture.shape},"
+                    f" expected uint8, 0 to 255, of shape (height, width, 3), and all of a batch"
+                    f" of one size (its first: {size})."
+                )
+        return pictures
 
     def lengths(self, index: int) -> tuple[int, int]:
         """(1, caption length with EOS): what `BucketedBatches` sorts by; pictures are all alike."""
@@ -139,6 +163,10 @@ class RenderedScenes(CaptionedImages):
     def __init__(self, scenes: Sequence[Scene], *, vocabulary: Vocabulary) -> None:
         self.scenes = list(scenes)
         self.descriptions = [describe(scene) for scene in scenes]
+        for number, (scene, description) in enumerate(
+            zip(self.scenes, self.descriptions, strict=True)
+        ):
+            _require_small_boxes(number, scene.image_size, description.boxes)
         super().__init__(
             [description.words for description in self.descriptions],
             image_indices=range(len(self.scenes)),
@@ -153,6 +181,17 @@ class RenderedScenes(CaptionedImages):
     def word_boxes(self, index: int) -> tuple[Box | None, ...]:
         """For each word of a caption the box of the object it speaks of, or None."""
         return self.descriptions[index].word_boxes
+
+
+def _require_small_boxes(number: int, image_size: int, boxes: Sequence[Box]) -> None:
+    for place, box in enumerate(boxes, 1):
+        share = (box.right - box.left) * (box.bottom - box.top) / image_size**2
+        if share > MAXIMUM_BOX_SHARE:
+            raise ValueError(
+                f"scene {number}: the box of object {place} covers {100 * share:.1f} % of the "
+                f"picture, expected at most {100 * MAXIMUM_BOX_SHARE:.0f} %: pointing at a large "
+                "box proves nothing."
+            )
 
 
 def scene_vocabulary(config: SceneConfig) -> Vocabulary:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from utils.datasets.captioned_images import CaptionedImages
 from utils.datasets.vocabulary import Vocabulary
@@ -76,6 +76,7 @@ class Photographs(CaptionedImages):
                 f"({len(missing)} of {len(self.paths)} photographs are missing)."
             )
         captions = [tokens for _, _, sentences in chosen for tokens in sentences]
+        self._captions_of = [sentences for _, _, sentences in chosen]
         owners = [number for number, entry in enumerate(chosen) for _ in entry[2]]
         if vocabulary is None:
             vocabulary = Vocabulary.from_sentences(captions, minimum_count=minimum_count)
@@ -95,39 +96,37 @@ class Photographs(CaptionedImages):
 
     def references(self, index: int) -> list[tuple[str, ...]]:
         """All captions of the picture that entry `index` shows."""
-        owner = self.image_indices[index]
-        return [
-            caption
-            for caption, other in zip(self.captions, self.image_indices, strict=True)
-            if other == owner
-        ]
+        return list(self._captions_of[self.image_indices[index]])
 
 
 def read_photograph(path: str | Path, *, image_size: int) -> np.ndarray:
     """Decode a file into its central square, (image_size, image_size, 3) uint8.
 
+    A camera's note that the picture lies on its side is heeded.
+
     Raises ValueError for a file that is not a complete picture, or whose mode has no RGB meaning.
     """
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "CMYK"):
-                raise ValueError(
-                    f"{path}: mode {picture.mode}, expected 8-bit colour or grey "
-                    "(RGB, RGBA, L, LA, P or CMYK). Convert the file."
-                )
-            side = min(picture.size)
-            if side < 8:
-                raise ValueError(f"{path}: {picture.size} pixels, expected at least 8 × 8.")
-            left, top = (picture.width - side) // 2, (picture.height - side) // 2
-            square = picture.convert("RGB").resize(
-                (image_size, image_size),
-                Image.Resampling.BILINEAR,
-                box=(left, top, left + side, top + side),
-            )
-            return np.asarray(square, dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        with Image.open(path) as file:
+            file.load()
+            picture = ImageOps.exif_transpose(file)
+    except Exception as error:  # over a corrupt file Pillow's readers raise errors of many kinds
         raise ValueError(f"{path}: cannot be read as a picture ({error}).") from error
+    if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "CMYK"):
+        raise ValueError(
+            f"{path}: mode {picture.mode}, expected 8-bit colour or grey "
+            "(RGB, RGBA, L, LA, P or CMYK). Convert the file."
+        )
+    side = min(picture.size)
+    if side < 8:
+        raise ValueError(f"{path}: {picture.size} pixels, expected at least 8 × 8.")
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    square = picture.convert("RGB").resize(
+        (image_size, image_size),
+        Image.Resampling.BILINEAR,
+        box=(left, top, left + side, top + side),
+    )
+    return np.asarray(square, dtype=np.uint8)
 
 
 def read_karpathy_json(path: str | Path) -> list[tuple[Path, str, list[tuple[str, ...]]]]:
@@ -159,15 +158,20 @@ def read_karpathy_json(path: str | Path) -> list[tuple[Path, str, list[tuple[str
         captions = []
         for place, sentence in enumerate(sentences):
             tokens = _field(sentence, "tokens", list, f"{where}.sentences[{place}]")
-            if not tokens or not all(isinstance(token, str) for token in tokens):
+            if not tokens or not all(_is_word(token) for token in tokens):
                 raise ValueError(
-                    f"{where}.sentences[{place}]: 'tokens' must be a list of one or more strings."
+                    f"{where}.sentences[{place}]: 'tokens' must be a list of one or more strings, "
+                    f"none of them empty or with white space; it is {tokens!r:.80}."
                 )
             captions.append(tuple(tokens))
         if not captions:
             raise ValueError(f"{where}: the field 'sentences' is an empty list.")
         entries.append((relative, split, captions))
     return entries
+
+
+def _is_word(token: object) -> bool:
+    return isinstance(token, str) and token.split() == [token]
 
 
 def _field(container: object, name: str, kind: type, where: str) -> object:

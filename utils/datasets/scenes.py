@@ -35,6 +35,7 @@ SIZES: dict[str, tuple[float, float]] = {"small": (5.5, 6.5), "large": (8.5, 9.5
 RELATIONS = (("left", "of"), ("right", "of"), ("above",), ("below",))
 SPLITS = ("train", "validation", "test")
 MAXIMUM_BOX_SHARE = 0.10
+MOST_TRIES = 10_000  # to place a scene's objects; four large ones take a hundred, on average
 
 
 class Box(NamedTuple):
@@ -126,8 +127,8 @@ class SceneConfig:
             ("backgrounds", self.backgrounds, BACKGROUNDS),
         ):
             unknown = [value for value in values if value not in known]
-            if unknown or not values:
-                raise ValueError(f"{name}={values!r}: choose one or more of {known}.")
+            if unknown or not values or len(set(values)) < len(values):
+                raise ValueError(f"{name}={values!r}: choose one or more of {known}, each once.")
         if not 1 <= self.minimum_objects <= self.maximum_objects <= 4:
             raise ValueError(
                 f"minimum_objects={self.minimum_objects}, maximum_objects={self.maximum_objects}: "
@@ -144,6 +145,14 @@ class SceneConfig:
             )
         if not 0.0 <= self.noise_amplitude <= 1.0:
             raise ValueError(f"noise_amplitude={self.noise_amplitude}: expected 0 to 1.")
+        darkest, brightest = self.brightness_range
+        if not 0.0 <= darkest <= brightest <= 1.0:
+            raise ValueError(
+                f"brightness_range={self.brightness_range}: expected two numbers in order, 0 to 1."
+            )
+        for name in ("relation_margin", "gap"):
+            if not getattr(self, name) >= 0.0:
+                raise ValueError(f"{name}={getattr(self, name)}: expected 0 or more pixels.")
 
     @classmethod
     def easy(cls) -> "SceneConfig":
@@ -173,7 +182,7 @@ def sample_scenes(
     """Scenes number start … start + count - 1 of an endless list fixed by (config, seed, split).
 
     Each scene has its own random stream, so a longer list begins with the shorter one.
-    Raises ValueError for an unknown split or a negative count.
+    Raises ValueError for an unknown split, a negative count, or objects that find no place.
     """
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: expected one of {SPLITS}.")
@@ -279,7 +288,7 @@ def _place_objects(
                 digit_index=_pick_digit(random, kind, split) if kind in DIGITS else -1,
             )
         )
-    while True:  # all positions are drawn anew until all fit, so no place is preferred
+    for _ in range(MOST_TRIES):  # all positions are drawn anew, so no place is preferred
         placed = [
             replace(
                 look,
@@ -290,6 +299,10 @@ def _place_objects(
         ]
         if _fits(placed, config):
             return tuple(placed)
+    raise ValueError(
+        f"{wanted} objects of sizes {config.sizes} found no place in {MOST_TRIES:,} tries: lower "
+        f"gap={config.gap}, relation_margin={config.relation_margin} or maximum_objects."
+    )
 
 
 def _fits(placed: list[SceneObject], config: SceneConfig) -> bool:

@@ -3,7 +3,7 @@
 The chapter and its stored experiments make data, train and evaluate through these functions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -96,15 +96,22 @@ def train_captioner(
     progress: bool = False,
     device: str = "auto",
     model: CaptioningModel | None = None,
+    on_epoch: Callable[[CaptioningModel], object] | None = None,
 ) -> tuple[CaptioningModel, History]:
     """Build a model from `training.seed`, or take `model`, and train it.
 
     Batches are not bucketed by length: that would sort the captions by their relation word.
+    `on_epoch` is called with the model, in evaluation mode, after every epoch.
     """
     if model is None:
         seed_everything(training.seed)
         model = build_captioning_model(config)
     model = model.to(select_device(device))
+
+    def watch(_: History) -> None:
+        if on_epoch is not None:
+            on_epoch(model.eval())  # `fit` puts it back into training mode
+
     history = fit(
         model,
         BucketedBatches(data.train, batch_size=batch_size, seed=training.seed, bucketing=False),
@@ -112,6 +119,7 @@ def train_captioner(
         training,
         progress=progress,
         compute_loss=CaptionLoss() if loss is None else loss,
+        on_epoch=watch,
     )
     return model, history
 

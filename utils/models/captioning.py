@@ -152,7 +152,8 @@ class CaptioningModel(nn.Module):
         `utils.decoding`; every picture has the same L = rows · columns cells, so it is not read.
 
         Raises:
-            ValueError: not such pictures, or an encoder whose grid is not what was announced.
+            ValueError: another size, type or range, or an encoder whose grid is not what was
+                announced.
         """
         size = self.config.image_size
         if images.ndim != 4 or images.shape[1:] != (3, size, size):
@@ -162,6 +163,11 @@ class CaptioningModel(nn.Module):
             )
         if not images.is_floating_point():
             raise ValueError(f"images are {images.dtype}: expected floats from 0 to 1.")
+        if not ((images >= 0) & (images <= 1)).all():  # not a number fails this too
+            raise ValueError(
+                f"images hold values from {images.min().item():.4g} to {images.max().item():.4g}: "
+                "expected 0 to 1. Divide 8-bit pixels by 255; other scaling belongs in the encoder."
+            )
         grid = self.encoder(images)
         if grid.ndim != 4 or grid.shape[1] != self.encoder_channels:
             raise ValueError(
