@@ -23,9 +23,12 @@ ATTENTIONS: dict[str, dict[str, Any]] = {
     "general": {"attention": "general"},
     "concat": {"attention": "concat"},
     "location": {"attention": "location"},
+    "local-m (dot)": {"attention": "local-m", "local_score": "dot"},
     "local-m (general)": {"attention": "local-m"},
-    "local-p (general)": {"attention": "local-p"},
+    "local-m (concat)": {"attention": "local-m", "local_score": "concat"},
     "local-p (dot)": {"attention": "local-p", "local_score": "dot"},
+    "local-p (general)": {"attention": "local-p"},
+    "local-p (concat)": {"attention": "local-p", "local_score": "concat"},
 }
 # One direction, as in the paper: then states of encoder and decoder have one size, and dot can
 # take part with the same encoder as the others.
