@@ -46,6 +46,7 @@ presets:
 examples:
   python -m utils train grammar-bahdanau
   python -m utils train multi30k-bahdanau --output book/models/multi30k-bahdanau
+  python -m utils train grammar-luong --set attention=dot
   python -m utils train multi30k-bahdanau --set dropout=0.4 --set learning_rate=1e-3
   python -m utils train multi30k-bahdanau --resume
   torchrun --nproc-per-node=2 -m utils train multi30k-bahdanau
