@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from benchmarks import page_engine
+from benchmarks import page_engine, scenes
 from benchmarks.decoders import (
     DECODERS,
     FLOORS,
@@ -132,3 +132,18 @@ def test_a_benchmarked_model_never_ends_its_sentence(name):
     layer = model.output if name == "scenes-soft" else model.decoder.readout.vocabulary
     assert float(layer.bias[3]) == -100.0
     assert len(vocabularies["target"]) == layer.bias.numel()
+
+
+def test_scenes_are_drawn_and_trained_on():
+    results = scenes.run(scenes.BATCH, 1, report=lambda line: None)
+    assert results["ratios"].keys() == scenes.SETTINGS.keys()
+    assert all(found["median"] > 0 for found in results["pictures_per_second"].values())
+    json.dumps(results)
+
+
+@pytest.mark.parametrize("name", scenes.SETTINGS)
+def test_training_does_not_wait_for_drawn_scenes(name):
+    """In the stored run, even if every picture were drawn anew in every epoch."""
+    stored = json.loads(scenes.RESULTS.read_text())
+    assert stored["floor"] == scenes.FLOOR and stored["machine"]["threads"] == 1
+    assert stored["ratios"][name]["median"] >= scenes.FLOOR
