@@ -13,6 +13,7 @@ from utils.metrics import (
     alignment_error_rate,
     alignment_precision,
     bleu,
+    bleu_against_any,
     by_length,
     crossing_rate,
     diagonal_links,
@@ -83,6 +84,28 @@ def test_bleu_tokenises_as_told():
     assert bleu(["I see it."], ["I see it ."]) == pytest.approx(100)
     assert bleu(["I see it."], ["I see it ."], tokenize="none") < 70
     assert bleu(["le chat dort ici ."], ["Le chat dort ici ."]) < 99  # case counts
+
+
+def test_bleu_against_any_counts_what_any_reference_has():
+    own, one, other = (
+        "a red ring above a cross",
+        "a red ring over a cross",
+        "one ring above a cross",
+    )
+    assert bleu_against_any([own], [[one]]) == bleu([own], [one])
+    assert bleu_against_any([own], [[one, other]]) > max(bleu([own], [one]), bleu([own], [other]))
+    assert bleu_against_any([own, one], [[one, other, own], [one]]) == pytest.approx(100)
+    words = [[own.split()], [[one.split(), other.split()]]]
+    assert bleu_against_any(*words) == bleu_against_any([own], [[one, other]])
+    # "a a a": each reference has one "a", so one counts, not one from each
+    assert bleu_against_any(["a a a"], [["a b c"], ["d a e"]][:1], tokenize="none") == (
+        bleu_against_any(["a a a"], [["a b c", "d a e"]], tokenize="none")
+    )
+    for wrong in ([[]], ["a red ring"]):
+        with pytest.raises(ValueError, match=r"references\[0\].*list of one or more"):
+            bleu_against_any([own], wrong)
+    with pytest.raises(ValueError, match="1 hypotheses, 2 references"):
+        bleu_against_any([own], [[one], [other]])
 
 
 def test_bleu_prints_no_warnings(caplog, capfd):

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pytest import approx
 
 from utils.captioning_loss import CaptionLoss
 from utils.datasets.batching import BucketedBatches
 from utils.datasets.photographs import Photographs, read_karpathy_json, read_photograph
+from utils.metrics import bleu_against_any
 from utils.models.captioning import CaptioningConfig, build_captioning_model
 from utils.training import fit
 from utils.training_config import TrainingConfig
@@ -71,6 +73,7 @@ def test_entries_are_captions_and_share_their_picture(folder: Path) -> None:
     assert data.image_indices == [0, 0, 1]
     assert (data.image(0) == data.image(1)).all() and data.image(0).shape == (32, 32, 3)
     assert data.references(1) == data.captions[:2]
+    assert bleu_against_any(data.captions, [data.references(k) for k in range(3)]) == approx(100)
     batch = data.collate([0, 2])
     assert batch.images.shape == (2, 3, 32, 32) and 0 <= batch.images.min() <= batch.images.max()
     assert batch.images.max() <= 1

@@ -74,6 +74,32 @@ def bleu(
     return sacrebleu.corpus_bleu(own, [expected], tokenize=tokenize, force=True).score
 
 
+def bleu_against_any(
+    hypotheses: Sequence[Sentence],
+    references: Sequence[Sequence[Sentence]],
+    *,
+    tokenize: str = "13a",
+) -> float:
+    """Corpus BLEU, 0–100, with one or more references for each hypothesis, all of them right.
+
+    As `bleu`, but references holds a list for each hypothesis, such as the five captions of a
+    photograph. An n-gram counts as often as in the reference that has it most often; the length
+    compared with is that of the reference closest in length.
+    """
+    _require_pairs(hypotheses=hypotheses, references=references)
+    for index, several in enumerate(references):
+        if isinstance(several, str) or not several:
+            raise ValueError(
+                f"references[{index}] is {several!r:.80}; expected a list of one or more"
+            )
+    streams = [  # sacrebleu wants the first reference of every sentence, then the second, …
+        [_text(several[rank]) if rank < len(several) else None for several in references]
+        for rank in range(max(map(len, references)))
+    ]
+    own = [_text(sentence) for sentence in hypotheses]
+    return sacrebleu.corpus_bleu(own, streams, tokenize=tokenize, force=True).score
+
+
 def chrf(hypotheses: Sequence[Sentence], references: Sequence[Sentence]) -> float:
     """Corpus chrF, 0–100: the F-score of character n-grams, one reference per sentence.
 
