@@ -81,12 +81,19 @@ def test_entries_are_captions_and_share_their_picture(folder: Path) -> None:
 
 def test_other_splits_are_read_with_the_training_vocabulary(folder: Path) -> None:
     train = load(folder)
-    test = load(folder, splits=("test",), vocabulary=train.vocabulary)
+    others = {"splits": ("test",), "vocabulary": train.vocabulary}
+    with pytest.raises(ValueError, match="vocabulary") as error:
+        load(folder, **others)
+    for named in ("three.png", "captions.json: images[2].sentences[0].tokens", "'boat'"):
+        assert named in str(error.value)
+    test = load(folder, **others, unknown_words="replace")
     encoded = test.collate([0]).target_output[0].tolist()
     assert encoded[0] == train.vocabulary.encode(["a"], add_eos=False)[0]
     assert encoded[1] == train.vocabulary.unk_id, "boat is no word of the training captions"
-    with pytest.raises(ValueError, match=r"three.png: caption words \['boat'.*vocabulary"):
-        load(folder, splits=("test",), vocabulary=train.vocabulary, unknown_words="error")
+    rare = load(folder, minimum_count=2)  # what the caller chose to leave out is no mistake
+    assert rare.collate([1]).target_output[0].tolist().count(rare.vocabulary.unk_id) == 1
+    with pytest.raises(ValueError, match=r"one.png .*\['on', 'floor'\]"):
+        load(folder, minimum_count=2, unknown_words="error")
 
 
 def test_a_picture_is_cut_to_its_central_square(tmp_path: Path) -> None:

@@ -31,11 +31,13 @@ class Photographs(CaptionedImages):
         image_size: side in pixels of the square pictures.
         vocabulary: None builds one from these captions.
         minimum_count: rarer words become UNK when the vocabulary is built here.
+        unknown_words: "replace" or "error", as in `CaptionedImages`. None: replace what
+            minimum_count leaves out, but refuse words that a given vocabulary lacks.
         check_files: read every file now.
     Raises:
         FileNotFoundError: the folder, the JSON or a picture is missing.
-        ValueError: no pictures, a JSON without the expected fields, a file that is not a picture;
-            file and field are named.
+        ValueError: no pictures, a JSON without the expected fields, a word that the given
+            vocabulary lacks, a file that is not a picture; file and field are named.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Photographs(CaptionedImages):
         image_size: int,
         vocabulary: Vocabulary | None = None,
         minimum_count: int = 1,
-        unknown_words: str = "replace",
+        unknown_words: str | None = None,
         check_files: bool = True,
     ) -> None:
         folder, splits = Path(folder), tuple(splits)
@@ -61,7 +63,8 @@ class Photographs(CaptionedImages):
         if not any(folder.iterdir()):
             raise ValueError(f"{folder}: the folder of photographs is empty.")
         entries = read_karpathy_json(captions_file)
-        chosen = [entry for entry in entries if entry[1] in splits]
+        numbers = [number for number, entry in enumerate(entries) if entry[1] in splits]
+        chosen = [entries[number] for number in numbers]
         if not chosen:
             found = sorted({split for _, split, _ in entries})
             raise ValueError(
@@ -78,12 +81,18 @@ class Photographs(CaptionedImages):
         captions = [tokens for _, _, sentences in chosen for tokens in sentences]
         self._captions_of = [sentences for _, _, sentences in chosen]
         owners = [number for number, entry in enumerate(chosen) for _ in entry[2]]
+        if unknown_words is None:
+            unknown_words = "replace" if vocabulary is None else "error"
         if vocabulary is None:
             vocabulary = Vocabulary.from_sentences(captions, minimum_count=minimum_count)
         super().__init__(
             captions,
             image_indices=owners,
-            names=[str(self.paths[owner]) for owner in owners],
+            names=[
+                f"{path} ({captions_file}: images[{number}].sentences[{place}].tokens)"
+                for path, number, entry in zip(self.paths, numbers, chosen, strict=True)
+                for place in range(len(entry[2]))
+            ],
             vocabulary=vocabulary,
             unknown_words=unknown_words,
         )
