@@ -1,8 +1,7 @@
-"""The book's exported models in the page: the same words and weights as PyTorch, in good time."""
+"""The book's exported models in the page: the same words and weights as PyTorch."""
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 
 import pytest
@@ -160,23 +159,3 @@ def test_exported_files_are_small_and_their_rounding_costs_little(name: str) -> 
     scores = exported.card["export"]
     metric = "exact_match" if "exact_match" in scores["saved"] else "bleu"
     assert scores["exported"][metric] >= scores["saved"][metric] - LOSSES[metric]
-
-
-def test_a_sentence_is_translated_while_one_waits(
-    browser: Browser, trained: Path, tmp_path: Path
-) -> None:
-    """A generous bound; `benchmarks/page_engine.py` measures models of the real sizes."""
-    page = open_engine(browser, tmp_path, [trained])
-    milliseconds = page.evaluate(
-        """() => {
-          const model = use("trained");
-          const ids = [...Array(15).keys()].map((i) => i + 4).concat(3);
-          return Array.from({length: 15}, () => {
-            const begin = performance.now();
-            model.translate(ids);
-            return performance.now() - begin;
-          });
-        }"""
-    )
-    assert statistics.median(milliseconds) < 500
-    page.close()

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from explorer_pages import numbers
+from explorer_reading import expect_cell, expect_window, window_shown
 from playwright.sync_api import Page, expect
 
-from utils.explorers.toys import cell_setup, cell_step, window_setup, window_weights
-
-
-def window_shown(page: Page) -> list[list[float]]:
-    rows = page.get_by_role("table", name="Local attention weights").locator("tbody tr")
-    return [numbers(row.locator("td.ae-number")) for row in rows.all()]
-
-
-def expect_window(page: Page, options: dict) -> None:
-    found = window_weights(options)
-    shown = window_shown(page)
-    for column, key in enumerate(("shares", "bell", "weights"), start=1):
-        assert [row[column] for row in shown] == pytest.approx(found[key], abs=1e-4), key
+from utils.explorers.toys import cell_setup, cell_step, window_setup
 
 
 def test_local_attention_is_recomputed(page: Page) -> None:
@@ -56,26 +44,6 @@ def test_the_centre_is_dragged(page: Page) -> None:
     expect_window(page, {**options, "centre": "hand", "hand": hand})
     marker.press("ArrowRight")
     assert float(marker.get_attribute("aria-valuenow")) == pytest.approx(hand + 0.1, abs=0.03)
-
-
-def cell_shown(page: Page) -> tuple[list[list[float]], list[list[float]]]:
-    return tuple(
-        [numbers(row.locator("td")) for row in page.get_by_role("table", name=name).locator(
-            "tbody tr").all()]
-        for name in ("The new state", "The answer")
-    )  # fmt: skip
-
-
-def expect_cell(page: Page, options: dict) -> None:
-    found = cell_step(options)
-    state, answer = cell_shown(page)
-    for unit in range(2):
-        parts = [found[key][unit] for key in ("from_word", "from_state")]
-        parts += [options["b_a"][unit], found["total"][unit], found["state"][unit]]
-        assert state[unit] == pytest.approx(parts, abs=0.0006)
-        assert answer[unit] == pytest.approx(
-            [found["logits"][unit], found["answer"][unit]], abs=0.0006
-        )
 
 
 def test_the_cell_takes_steps(page: Page) -> None:

@@ -76,6 +76,7 @@
       waiting = true;
       if (busy) return;
       busy = true;
+      region.setAttribute("aria-busy", "true");
       try {
         while (waiting) {
           waiting = false;
@@ -90,6 +91,7 @@
         message.setAttribute("role", "alert");
       } finally {
         busy = false;
+        region.removeAttribute("aria-busy");
       }
     }
 

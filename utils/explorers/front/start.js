@@ -38,12 +38,18 @@
     }
   }
 
+  /** JupyterLab would take arrows, letters and Delete from everything that is not a text field. */
+  function keepKeys({ target }) {
+    if (!target.matches("input[type=text]")) target.dataset.lmSuppressShortcuts = "true";
+  }
+
   /** The widget's side: `model` carries `kind` and `setup`, and messages to the kernel. */
   function render({ model, el }) {
     const { kind, ...setup } = model.get("setup");
     const mount = document.createElement("div");
     mount.className = "attention-explorer";
     mount.dataset.kind = kind;
+    mount.addEventListener("focusin", keepKeys);
     el.append(mount);
     start(mount, setup, book.connectKernel(model));
   }
