@@ -17,12 +17,7 @@ from utils.experiments.attribution import (
     source_attribution,
 )
 from utils.experiments.grammar_task import make_data
-from utils.experiments.registry import (
-    EXPERIMENTS,
-    NOT_YET_RUN,
-    experiment_module,
-    run_experiment,
-)
+from utils.experiments.registry import EXPERIMENTS, experiment_module, run_experiment
 from utils.experiments.store import load_results, load_settings, results_path, store_run
 from utils.models.seq2seq import build_model
 
@@ -115,8 +110,7 @@ class TestRegistry:
     def test_command_lists_the_experiments(self, capsys):
         assert command.main([]) == 0
         printed = capsys.readouterr().out
-        assert all(name in printed for name in EXPERIMENTS + NOT_YET_RUN)
-        assert printed.count("(not run yet)") == len(NOT_YET_RUN)
+        assert all(name in printed for name in EXPERIMENTS)
 
     def test_command_says_what_is_wrong(self, capsys):
         assert command.main(["nonsense"]) == 2
@@ -135,14 +129,6 @@ class TestRegistry:
         assert asked["seeds"] == [7] and asked["quick"]
         assert asked["folder"] != store.RESULTS
         assert str(asked["folder"]) in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", NOT_YET_RUN)
-def test_cheap_run_of_what_has_no_results_yet(name, tmp_path):
-    skip_without_data(name)
-    records = run_experiment(name, seeds=[1], quick=True, folder=tmp_path)
-    assert records and all(math.isfinite(value) for value in numbers(records))
-    assert not results_path(name).exists(), "it has results: list it under EXPERIMENTS"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

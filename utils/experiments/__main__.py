@@ -7,12 +7,7 @@ from pathlib import Path
 
 import torch
 
-from utils.experiments.registry import (
-    EXPERIMENTS,
-    NOT_YET_RUN,
-    experiment_module,
-    run_experiment,
-)
+from utils.experiments.registry import EXPERIMENTS, experiment_module, run_experiment
 from utils.experiments.store import RESULTS
 
 
@@ -29,9 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     if not options.names:
-        for name in EXPERIMENTS + NOT_YET_RUN:
-            note = " (not run yet)" if name in NOT_YET_RUN else ""
-            print(f"{name:28} {experiment_module(name).DESCRIPTION}{note}")
+        for name in EXPERIMENTS:
+            print(f"{name:28} {experiment_module(name).DESCRIPTION}")
         return 0
     torch.set_num_threads(options.threads)
     folder = Path(tempfile.mkdtemp(prefix="experiments-")) if options.quick else RESULTS
