@@ -1,8 +1,9 @@
 """`python -m utils train … --resume`, killed at random moments, ends as if never killed.
 
 One kill by default; `ATTENTION_BOOK_KILLS=50 pytest tests/test_train_command_killed.py -s` kills
-fifty times, and ten more between two stages, in three minutes. Moments are drawn over the whole life of the command: while it starts, in a step, a
-validation or a save, between two stages, while it scores the model and cleans up.
+fifty times, and ten more between two stages, in three minutes. Moments are drawn over the whole
+life of the command: while it starts, in a step, a validation or a save, between two stages, while
+it scores the model and cleans up.
 """
 
 import json
