@@ -35,6 +35,8 @@ ATTENTION_SETTINGS: dict[str, Any] = SHARED_SETTINGS | {
     "mixed_precision": False,  # does not pay at this size
 }
 ATTENTION_QUICK = QUICK_SETTINGS
+# Settings that say where a training begins; see `Seq2SeqConfig`.
+BEGINNINGS = ("update_gate_bias", "decoder_update_gate_bias", "embedding_scale", "score_gain")
 BAHDANAU = {"decoder": "bahdanau", "attention": "additive"}
 LUONG = {"decoder": "luong", "attention": "general"}
 
@@ -64,8 +66,8 @@ def train_and_align(
         The model, and its record with perplexity on the references of the test split and, with
         attention, `Alignment.summary`.
     """
-    names = ("bidirectional", "update_gate_bias")
-    model = {name: settings[name] for name in names} | model
+    names = ("bidirectional", *BEGINNINGS)
+    model = {name: settings[name] for name in names if name in settings} | model
     trained, record = train_and_score(data, settings, seed, **model)
     batches = BucketedBatches(data.encode(data.test), batch_size=256, shuffle=False)
     record["perplexity"] = round(math.exp(evaluate_loss(trained, batches)), 5)
