@@ -1,7 +1,7 @@
 """`translate` holds a window of its input, never the whole.
 
 Few lines by default; `ATTENTION_BOOK_LINES=100000 pytest tests/test_translate_memory.py -s` takes
-minutes.
+two minutes.
 """
 
 import os
