@@ -34,6 +34,13 @@ ATTENTION_SETTINGS: dict[str, Any] = SHARED_SETTINGS | {
     "update_gate_bias": -1.5,  # states close to their own words: attention finds those sooner
     "mixed_precision": False,  # does not pay at this size
 }
+# Of chapters 4 and 5 at full length: no sentence is seen twice, and small word vectors.
+FULL_SETTINGS: dict[str, Any] = ATTENTION_SETTINGS | {
+    "train_size": 60_000,
+    "test_size": 2_000,
+    "epochs": 1,
+    "embedding_scale": 0.3,
+}
 ATTENTION_QUICK = QUICK_SETTINGS
 # Settings that say where a training begins; see `Seq2SeqConfig`.
 BEGINNINGS = ("update_gate_bias", "decoder_update_gate_bias", "embedding_scale", "score_gain")
