@@ -7,8 +7,11 @@ import io
 import itertools
 import json
 import re
+import sys
+import types
 from html.parser import HTMLParser
 
+import anywidget
 import numpy as np
 import pytest
 import torch
@@ -318,6 +321,23 @@ def test_every_message_gets_one_answer():
     assert [message["id"] for message in sent] == [7, 8, 9]
     assert sent[0]["answer"]["result"]["tree"]
     assert "no word" in sent[1]["error"] and "not in the notebook" in sent[2]["error"]
+
+
+def test_colab_is_told_to_show_widgets_of_others(monkeypatch):
+    """Without its custom widget manager Colab shows none but ipywidgets' own."""
+    switched = []
+    output = types.SimpleNamespace(
+        enable_custom_widget_manager=lambda: switched.append("on"),
+        _widgets=types.SimpleNamespace(_installed_url="https://example.org/manager.js"),
+    )
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+    anywidget._util.enable_custom_widget_manager_once.cache_clear()
+    data, metadata = explore_cell()._repr_mimebundle_()
+    anywidget._util.enable_custom_widget_manager_once.cache_clear()
+    assert switched == ["on"]
+    kind = "application/vnd.jupyter.widget-view+json"
+    assert kind in data
+    assert metadata[kind]["colab"]["custom_widget_manager"]["url"].endswith("manager.js")
 
 
 def test_the_widget_carries_the_front_end():

@@ -16,7 +16,9 @@ def test_local_attention_is_recomputed(page: Page) -> None:
     expect_window(page, {**options, "window": 4})
     page.get_by_label("h_t [1]").fill("-1.5")
     page.get_by_label("W_p [1, 2]").fill("2")
+    page.get_by_label("v_p [2]").fill("0.5")
     changed = {**options, "window": 4, "state": [-1.5, -0.3], "W_p": [[1.0, 2.0], [-0.5, 1.0]]}
+    changed["v_p"] = [options["v_p"][0], 0.5]
     expect_window(page, changed)
     page.get_by_label("Score of word 2").fill("3")
     changed["scores"] = [*options["scores"][:2], 3.0, *options["scores"][3:]]

@@ -161,6 +161,13 @@ def test_a_weight_set_by_keys_and_by_dragging(explorers: ExplorerPage, page: Pag
     assert page.evaluate("document.activeElement.dataset.step") == "2"  # the focus has stayed
     page.keyboard.press("Delete")
     expect(view.locator("tr.ae-edited")).to_have_count(0)
+    slider = page.get_by_label("Weight of girl")
+    before = float(slider.input_value())
+    slider.press("ArrowRight")
+    expect(view.locator("tr.ae-edited")).to_have_count(1)
+    assert matrix(page)[2][1] == pytest.approx(before + float(slider.get_attribute("step")))
+    page.get_by_role("button", name="Reset weights").click()
+    expect(view.locator("tr.ae-edited")).to_have_count(0)
     cell = view.locator(".ae-matrix td[data-step='0'][data-source='2']")
     cell.scroll_into_view_if_needed()
     box = cell.bounding_box()
