@@ -231,10 +231,9 @@ def load_engine(name: str) -> TranslationEngine | CaptionEngine:
     exported = load_exported(exported_path(name))
     if any(each["kind"] == "subwords" for each in exported.vocabularies.values()):
         # An exported model has no subword segmenter for Python; the released one has.
-        translator = load_translator(name)
-        return TranslationEngine(
-            translator.model, translator.source_vocabulary, translator.target_vocabulary
-        )
+        released = load_translator(name)
+        vocabularies = released.source_vocabulary, released.target_vocabulary
+        return TranslationEngine(exported.build(), *vocabularies)
     words = {
         side: Vocabulary(each["tokens"][len(SPECIAL_TOKENS) :])
         for side, each in exported.vocabularies.items()
