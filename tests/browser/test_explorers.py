@@ -190,6 +190,7 @@ def test_two_models_side_by_side(explorers: ExplorerPage, page: Page) -> None:
     fixed = explorers.answer("fixed", TEXT)["result"]
     expect(translation(page, ", second model")).to_have_text(" ".join(fixed["words"]))
     expect(second).to_contain_text("No attention")
+    expect(second).not_to_contain_text("Move a slider")
     expect_probabilities(second, fixed["steps"][0])
     page.get_by_label("Beside it").select_option("local")
     local = explorers.answer("local", TEXT)["result"]

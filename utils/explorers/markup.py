@@ -244,10 +244,11 @@ def _note(step: Mapping[str, Any]) -> str:
     if step["centre"] is not None:
         centre = show(step["centre"])
         parts.append(f"The window's centre is p_t = {centre}; words outside it get no weight.")
-    parts.append(
-        "Move a slider, or drag a cell of the matrix up or down (keys: + and −). The other weights "
-        "make room, and the sentence is written on from here."
-    )
+    if step["weights"]:
+        parts.append(
+            "Move a slider, or drag a cell of the matrix up or down (keys: + and −). The other "
+            "weights make room, and the sentence is written on from here."
+        )
     return " ".join(parts)
 
 

@@ -180,7 +180,7 @@
       parts.push(`The window's centre is p_t = ${show(step.centre)}; words outside it get no weight.`);
     }
     if (isEdited) parts.push("These weights were set by hand; the scores are still the model's.");
-    else if (editable) {
+    else if (editable && step.weights.length) {
       parts.push(
         "Move a slider, or drag a cell of the matrix up or down (keys: + and −). The other weights " +
           "make room, and the sentence is written on from here.",
