@@ -44,6 +44,7 @@
     const region = make("div", { class: "ae-translation", role: "region", "aria-label": "Caption", "aria-live": "polite" },
       make("p", { class: "ae-model" }), words, right);
     const message = make("div", { class: "ae-message", role: "status" });
+    book.watchSilence(connection, message);
     const numbers = make("div", { class: "ae-caption-numbers" });
     const example = choice("Picture", "scene",
       [["", "your own picture"], ...examples.map((_, index) => [String(index), `picture ${index + 1}`])], "0",

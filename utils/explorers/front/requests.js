@@ -1,6 +1,7 @@
 // What the explorers ask of a model, and who answers: JavaScript in the page, Python in a notebook.
 //
-// A connection has ready(model) → Promise, and ask(model, request) → Promise of an answer:
+// A connection has ready(model) → Promise, and ask(model, request) → Promise of an answer (and a
+// kernel's has listen, for when none comes):
 //   {text, limit, beam, overrides, reference} → {words, labels, unknown, cut, result, rows}
 // or {scene} → {result, grid: {rows, columns}}, for a picture.
 // words are the source words, labels the positions that were read (<eos> included), cut the count
@@ -82,14 +83,34 @@
     return { ready: get, ask: async (name, request) => answer(await get(name), request) };
   }
 
-  /** A kernel answers: messages with a number each, over the widget's own channel. */
-  function connectKernel(channel) {
+  const PATIENCE = 10_000; // milliseconds without an answer, until the reader is told
+
+  /**
+   * A kernel answers: messages with a number each, over the widget's own channel. While it keeps
+   * silent for longer than `patience`, `listen`'s handler has a text, and else an empty one.
+   */
+  function connectKernel(channel, patience = PATIENCE) {
     const waiting = new Map();
     let count = 0;
+    let tell = () => {};
+    let clock = null;
+    const startClock = () => {
+      clock = setTimeout(() => {
+        clock = null;
+        tell(
+          `No answer from the kernel for ${patience / 1000} seconds. Is it still running? ` +
+            "It may be busy with another cell; if it was restarted, run this cell again.",
+        );
+      }, patience);
+    };
     channel.on("msg:custom", (message) => {
       const found = message && waiting.get(message.id);
       if (!found) return;
       waiting.delete(message.id);
+      clearTimeout(clock);
+      clock = null;
+      tell("");
+      if (waiting.size) startClock();
       if (message.error) found.reject(new Error(message.error));
       else found.resolve(message.answer);
     });
@@ -97,11 +118,29 @@
       new Promise((resolve, reject) => {
         const id = ++count;
         waiting.set(id, { resolve, reject });
-        channel.send({ id, model, request });
+        try {
+          channel.send({ id, model, request });
+        } catch { // Jupyter knows that this kernel is gone
+          waiting.delete(id);
+          reject(new Error("The kernel is gone. Start it again, and run this cell again."));
+          return;
+        }
+        if (clock === null) startClock();
       });
-    return { ready: async () => {}, ask };
+    return { ready: async () => {}, ask, listen: (handler) => { tell = handler; } };
+  }
+
+  /** Say in `message` that the kernel keeps silent, beside what else is said there. */
+  function watchSilence(connection, message) {
+    const notice = book.ui.make("p", { class: "ae-error" });
+    connection.listen?.((text) => {
+      notice.textContent = text;
+      if (text) message.append(notice);
+      else notice.remove();
+    });
   }
 
   book.connectPage = connectPage;
   book.connectKernel = connectKernel;
+  book.watchSilence = watchSilence;
 })((globalThis.attentionBook = globalThis.attentionBook || {}));

@@ -43,15 +43,18 @@
     if (!target.matches("input[type=text]")) target.dataset.lmSuppressShortcuts = "true";
   }
 
-  /** The widget's side: `model` carries `kind` and `setup`, and messages to the kernel. */
-  function render({ model, el }) {
+  /**
+   * The widget's side: `model` carries `kind` and `setup`, and messages to the kernel. `patience`,
+   * in milliseconds, is for tests.
+   */
+  function render({ model, el, patience }) {
     const { kind, ...setup } = model.get("setup");
     const mount = document.createElement("div");
     mount.className = "attention-explorer";
     mount.dataset.kind = kind;
     mount.addEventListener("focusin", keepKeys);
     el.append(mount);
-    start(mount, setup, book.connectKernel(model));
+    start(mount, setup, book.connectKernel(model, patience));
   }
 
   book.render = render;

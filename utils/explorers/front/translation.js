@@ -63,6 +63,7 @@
       make("div", { class: "ae-choices" }, choices),
     );
     const message = make("div", { class: "ae-message", role: "status" });
+    book.watchSilence(connection, message);
     const results = make("div", { class: "ae-results" });
     host.replaceChildren(controls, message, results);
 
