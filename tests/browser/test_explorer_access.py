@@ -36,6 +36,28 @@ def test_accessible_fitting_and_pictured(
     page.screenshot(path=SCREENSHOTS / f"explorers-{width}-{scheme}.png", full_page=True)
 
 
+@pytest.mark.parametrize("preference", ["reduce", "no-preference"])
+def test_nothing_moves_for_who_wants_no_motion(page: Page, preference: str) -> None:
+    page.emulate_media(reduced_motion=preference)
+    page.get_by_label("Beside it").select_option("local")
+    expect(page.locator(".ae-view")).to_have_count(2)
+    moving = page.locator(".attention-explorer").evaluate_all(
+        """(explorers) => {
+          const lasts = (style) => [style.transitionDuration, style.animationDuration]
+            .some((durations) => durations.split(",").some((one) => parseFloat(one) > 0));
+          const moves = (node) =>
+            [null, "::before", "::after"].some((part) => lasts(getComputedStyle(node, part)));
+          return explorers.map((each) => [each.dataset.kind,
+            [each, ...each.querySelectorAll("*")].filter(moves).map((node) => node.outerHTML)]);
+        }"""
+    )
+    assert [kind for kind, _ in moving] == ["translation", "window", "cell", "captions"]
+    if preference == "reduce":
+        assert all(nodes == [] for _, nodes in moving), moving
+    else:
+        assert dict(moving)["translation"]  # or else this test could not fail
+
+
 def test_everything_is_reached_with_the_tab_key(page: Page) -> None:
     reached = set()
     page.get_by_label("Source sentence").focus()
