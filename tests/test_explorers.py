@@ -569,6 +569,25 @@ def test_both_have_whole_html():
         assert json.loads(reading.data()["data-options"]) == explorer.setup["options"]
 
 
+def test_the_cells_html_has_a_picture_that_says_its_numbers():
+    options = {"x": [0.2, 1.0], "a": [-0.5, 0.25], "W_ay": [[0.0, 0.0], [0.0, 0.0]]}
+    explorer = explore_cell(**options, b_y=[0.0, 0.0])
+    reading = Reading(explorer.html)
+    picture = next(a for tag, a in reading.tags if tag == "svg")
+    state = ", ".join(map(show, cell_step(explorer.setup["options"])["state"]))
+    assert picture["role"] == "img"
+    assert picture["aria-label"] == (
+        "One step of the cell: the word x⟨t⟩ = (0.20, 1.00) and the old state "
+        f"a⟨t−1⟩ = (−0.50, 0.25) give the new state a⟨t⟩ = ({state}) and the answer "
+        "ŷ⟨t⟩ = (0.50, 0.50)"
+    )
+    lines = [a for tag, a in reading.tags if tag == "path"]
+    widths = [float(a["stroke-width"]) for a in lines]
+    assert widths == [1, 1, 1, 1, 0, 2, 2, 0, 0, 0, 0, 0]  # twice the weights of chapter 1
+    assert ["stroke-dasharray" in a for a in lines].count(True) == 2  # the negative ones
+    assert [tag for tag, _ in reading.tags].count("rect") == 8
+
+
 def test_wrong_settings_are_said():
     with pytest.raises(ValueError, match="expected 2 to 16"):
         explore_window([1.0])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from explorer_reading import expect_cell, expect_window, window_shown
 from playwright.sync_api import Page, expect
 
+from utils.explorers import explore_cell
+from utils.explorers.markup import show
 from utils.explorers.toys import cell_setup, cell_step, window_setup
 
 
@@ -46,6 +50,26 @@ def test_the_centre_is_dragged(page: Page) -> None:
     expect_window(page, {**options, "centre": "hand", "hand": hand})
     marker.press("ArrowRight")
     assert float(marker.get_attribute("aria-valuenow")) == pytest.approx(hand + 0.1, abs=0.03)
+
+
+def test_the_cells_picture_is_drawn_as_python_writes_it(page: Page) -> None:
+    picture = page.locator(".ae-cell-picture")
+    written = page.evaluate(
+        """(html) => new DOMParser().parseFromString(html, "text/html")
+          .querySelector(".ae-cell-picture").outerHTML""",
+        explore_cell().html,
+    )
+    assert picture.evaluate("node => node.outerHTML") == written
+    page.get_by_label("x [1]").fill("-2")
+    page.get_by_label("W_ax [1, 1]").fill("-1.5")
+    weights = [[-1.5, -0.5], [0.5, 0.5]]
+    state = cell_step(cell_setup(x=[-2.0, 0.0], W_ax=weights)["options"])["state"]
+    said = re.compile(rf"x⟨t⟩ = \(−2.00, 0.00\) .* a⟨t⟩ = \({', '.join(map(show, state))}\)")
+    expect(page.get_by_role("img", name=said)).to_be_visible()
+    first = picture.locator("path").first
+    expect(first).to_have_attribute("stroke-width", "3.00")
+    expect(first).to_have_attribute("stroke-dasharray", "5 3")
+    expect(picture.locator("text").nth(1)).to_have_text("−2.00")
 
 
 def test_the_cell_takes_steps(page: Page) -> None:

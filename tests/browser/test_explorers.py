@@ -61,6 +61,10 @@ def test_without_javascript_the_example_stays(explorers: ExplorerPage, browser: 
     expect(translation(page)).to_have_text(" ".join(words))
     expect(page.get_by_role("img", name=re.compile("Where each word looked most"))).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("Softmax, Gaussian and weight"))).to_be_visible()
+    expect(
+        page.get_by_role("img", name=re.compile(r"step of the cell: .* a⟨t⟩ = \(0.46, 0.76\)"))
+    ).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("A picture: "))).to_be_visible()
     expect(page.get_by_role("table", name="Attention weights", exact=True)).to_be_visible()
     assert page.locator("input:visible, select:visible, button:visible").count() == 0
     context.close()

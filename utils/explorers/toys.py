@@ -190,6 +190,16 @@ GROUPS = (
     ("b_y", "b_y"),
 )
 
+# The picture: where the boxes' middles stand, and what the lines are; the same in front/cell.js.
+BOXES = {
+    "x": ("x⟨t⟩", 40, 30),
+    "a": ("a⟨t−1⟩", 40, 108),
+    "state": ("a⟨t⟩", 170, 69),
+    "answer": ("ŷ⟨t⟩", 300, 69),
+}
+LINES = (("W_ax", "x", "state"), ("W_aa", "a", "state"), ("W_ay", "state", "answer"))
+APART, WIDE, HIGH = 28, 56, 22
+
 
 def cell_setup(**values: Any) -> dict[str, Any]:
     """What the explorer of the recurrent cell opens with.
@@ -261,13 +271,56 @@ def cell_markup(setup: Mapping[str, Any]) -> str:
         bars=found["answer"],
     )
     inner = (
-        f'<div class="ae-controls ae-groups" {LATER}>{groups}</div>'
+        f'<div class="ae-controls ae-groups" {LATER}>{groups}</div>{_cell_picture(options, found)}'
+        '<p class="ae-note">Lines are weights: the thicker, the larger; dashed where negative.</p>'
         '<div class="ae-cell-tables" role="region" aria-label="The step in numbers">'
         f"{state}{answer}</div>"
         + _buttons("Take the step: a⟨t⟩ becomes the old state", "Start again")
         + '<ol class="ae-history"></ol>'
     )
     return mount("cell", inner, options=options)
+
+
+def _cell_picture(options: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """The step as a picture: its numbers in boxes, its weights as lines."""
+    vectors = {name: {**options, **found}[name] for name in BOXES}
+
+    def middle(name: str, unit: int) -> tuple[int, int]:
+        _, x, y = BOXES[name]
+        return x, y + APART * unit
+
+    def line(start: tuple[int, int], end: tuple[int, int], weight: float) -> str:
+        dashes = ' stroke-dasharray="5 3"' if weight < 0 else ""
+        return (
+            f'<path d="M{start[0] + WIDE // 2} {start[1]}L{end[0] - WIDE // 2} {end[1]}"'
+            f' stroke-width="{2 * abs(weight):.2f}"{dashes}/>'
+        )
+
+    lines = "".join(
+        line(middle(source, j), middle(target, i), weight)
+        for key, source, target in LINES
+        for i, row in enumerate(options[key])
+        for j, weight in enumerate(row)
+    )
+    boxes, texts = [], []
+    for name, (title, x, y) in BOXES.items():
+        texts.append(f'<text x="{x}" y="{y - 16}">{title}</text>')
+        for unit, value in enumerate(vectors[name]):
+            place = y + APART * unit
+            corner = f'x="{x - WIDE // 2}" y="{place - HIGH // 2}"'
+            boxes.append(f'<rect {corner} width="{WIDE}" height="{HIGH}"/>')
+            texts.append(f'<text x="{x}" y="{place + 4}">{show(value)}</text>')
+    x, a, state, answer = (f"({', '.join(map(show, vector))})" for vector in vectors.values())
+    label = (
+        f"One step of the cell: the word x⟨t⟩ = {x} and the old state a⟨t−1⟩ = {a} give the new "
+        f"state a⟨t⟩ = {state} and the answer ŷ⟨t⟩ = {answer}"
+    )
+    return (
+        '<svg class="ae-cell-picture" viewBox="0 0 340 152" width="340" height="152" fill="none"'
+        f' stroke="#0a5fb4" role="img" aria-label="{label}"><g>{lines}</g><g>{"".join(boxes)}</g>'
+        '<g fill="currentColor" stroke="none" text-anchor="middle" font-size="12">'
+        f"{''.join(texts)}</g></svg>"
+    )
 
 
 def _sliders(names: Sequence[str]) -> str:
