@@ -69,9 +69,7 @@ def bleu(
     Raises:
         ValueError: there are none, or not equally many.
     """
-    _require_pairs(hypotheses=hypotheses, references=references)
-    own, expected = ([_text(s) for s in sentences] for sentences in (hypotheses, references))
-    return sacrebleu.corpus_bleu(own, [expected], tokenize=tokenize, force=True).score
+    return bleu_against_any(hypotheses, [[r] for r in references], tokenize=tokenize)
 
 
 def bleu_against_any(
