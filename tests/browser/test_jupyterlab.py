@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from browsing import ROOT, Visitor
@@ -35,6 +37,20 @@ SCREENSHOTS = ROOT / "_build" / "screenshots"
 GRAVE = ("asked another host", "script error")  # what else JupyterLab's page notes is its own
 
 
+def run_all_cells(page: Page) -> None:
+    """Ask until the first cell has begun: Lab drops the command while its kernel is not there."""
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    prompt = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").first
+    begun = re.compile(r"\[(\*|\d+)\]")
+    for _ in range(5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        with suppress(AssertionError):
+            expect(prompt).to_have_text(begun, timeout=15_000)
+            return
+    raise AssertionError("JupyterLab did not begin to run the notebook's cells")
+
+
 @pytest.fixture(scope="module")
 def notebook(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The notebook in JupyterLab, all cells run by its kernel."""
@@ -44,8 +60,7 @@ def notebook(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
         page.set_default_timeout(1000 * PATIENCE)
         page.set_viewport_size({"width": 1280, "height": 2400})  # a picture shows what is in it
         page.locator(".jp-Notebook .jp-CodeCell").nth(len(CELLS) - 1).wait_for()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        run_all_cells(page)
         explorers = page.locator(".jp-OutputArea .attention-explorer.ae-on")
         expect(explorers).to_have_count(len(CELLS) - 1, timeout=1000 * PATIENCE)
         yield page
