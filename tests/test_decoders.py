@@ -54,9 +54,10 @@ def test_forward_equals_step(name, cell, layers, dtype, tolerance):
         torch.testing.assert_close(output.weights, weights, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize(("cell", "layers"), SHAPES)
 @pytest.mark.parametrize("name", ["cho", "bahdanau-additive", "luong-general", "luong-feeding-dot"])
-def test_gradients_of_forward_are_those_of_the_steps(name):
-    model = tiny_model(name, num_layers=2, cell="lstm")
+def test_gradients_of_forward_are_those_of_the_steps(name, cell, layers):
+    model = tiny_model(name, num_layers=layers, cell=cell)
     batch = random_batch(SOURCE_LENGTHS, TARGET_LENGTHS)
     mixer = torch.randn(3, max(TARGET_LENGTHS), TARGET_VOCABULARY, dtype=torch.float64)
     (model(batch.source, batch.source_lengths, batch.target_input).logits * mixer).sum().backward()

@@ -22,11 +22,7 @@ from utils.models.seq2seq import build_model, count_parameters
 
 DESCRIPTION = "Does attention hold where the fixed vector falls, and does short training suffice?"
 SEEDS = (1, 2, 3, 4, 5)
-SETTINGS = FULL_SETTINGS | {
-    "score_gain": 6.0,
-    "decoder_update_gate_bias": -1.5,
-    "short_maximum_length": 12,
-}
+SETTINGS = FULL_SETTINGS | {"score_gain": 6.0, "short_maximum_length": 12}
 QUICK = ATTENTION_QUICK | {"short_maximum_length": 8}
 
 
@@ -65,8 +61,6 @@ def run(seed: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
         "decoder": "cho",
         "bidirectional": settings["bidirectional"],
         "embedding_size": settings["embedding_size"],
-        "update_gate_bias": 0.0,  # it has nothing but its memory: no reason to begin forgetful
-        "decoder_update_gate_bias": 0.0,
     }
     size = match_hidden_size(data, records[0]["parameters"], **fixed)
     _, record = train_and_align(data, settings, seed, hidden_size=size, **fixed)

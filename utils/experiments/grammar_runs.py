@@ -48,10 +48,8 @@ def data_for(settings: dict[str, Any], **changes: Any) -> GrammarData:
 def training_for(settings: dict[str, Any], seed: int) -> TrainingConfig:
     """The training that the settings ask for, from one seed."""
     names = ("epochs", "learning_rate", "schedule", "patience", "mixed_precision")
-    warmup_steps = settings.get("warmup_steps", 0)
-    return TrainingConfig(
-        seed=seed, warmup_steps=warmup_steps, **{name: settings[name] for name in names}
-    )
+    some = {name: settings[name] for name in ("warmup_steps", "weight_decay") if name in settings}
+    return TrainingConfig(seed=seed, **some, **{name: settings[name] for name in names})
 
 
 def train_and_score(

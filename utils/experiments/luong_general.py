@@ -15,7 +15,7 @@ from utils.experiments.attention_runs import (
 
 DESCRIPTION = "How well does Luong's general attention translate and align on all lengths?"
 SEEDS = (1, 2, 3, 4, 5)
-SETTINGS = FULL_SETTINGS | {"hidden_size": 128, "update_gate_bias": 0.0}
+SETTINGS = FULL_SETTINGS | {"hidden_size": 128}
 QUICK = ATTENTION_QUICK
 
 

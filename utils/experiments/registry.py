@@ -14,6 +14,7 @@ EXPERIMENTS: tuple[str, ...] = (
     "context-width",
     "short-to-long",
     "attention-lengths",
+    "alignment-ablations",
     "luong-general",
     "luong-scores",
     "luong-windows",

@@ -8,7 +8,9 @@ LuongDecoder        y_{t−1} (and h̃_{t−1})   h_{t−1}             h_t, aft
 import torch
 from torch import Tensor, nn
 
-from utils.models.attention import Attention, AttentionOutput
+from utils.models.attention import AdditiveAttention, Attention, AttentionOutput
+from utils.models.bahdanau_loop import BahdanauLoop
+from utils.models.cells import GRUCell
 from utils.models.decoders import (
     CELLS,
     Bridge,
@@ -162,17 +164,48 @@ class BahdanauDecoder(Decoder):
     ) -> DecoderOutput:
         encoded, state = self.start(encoded)
         words = self._embed(target_input)  # (B, T, E)
-        hiddens, contexts, weights = [], [], []
         projected, fed_weight = self.recurrence.project_words(words)
+        if self._has_written_out_loop(projected, state):
+            attention, cell = self.attention, self.recurrence.cells[0]
+            hidden, context, weights = BahdanauLoop.apply(
+                projected,
+                state.hidden[:, 0],
+                encoded.keys,
+                encoded.memory,
+                encoded.attention_mask,
+                attention.query_projection.weight,
+                attention.score_vector.weight[0],
+                fed_weight,
+                cell.weight_hh,
+                cell.bias_hh,
+            )
+        else:
+            hidden, context, weights = self._loop(projected, fed_weight, state, encoded)
+        # the readout waits for nobody: all steps at once
+        logits = self.readout(hidden, context, words, target_mask=target_mask)
+        return DecoderOutput(logits, weights)
+
+    def _has_written_out_loop(self, projected: Tensor, state: DecoderState) -> bool:
+        """The paper's own decoder, in one precision, in training; all else goes through `_loop`."""
+        return (
+            torch.is_grad_enabled()  # else nothing needs to be kept for the way back
+            and type(self.attention) is AdditiveAttention  # not one that a reader has changed
+            and len(self.recurrence.cells) == 1
+            and type(self.recurrence.cells[0]) is GRUCell
+            and projected.dtype == state.hidden.dtype == self.attention.score_vector.weight.dtype
+        )
+
+    def _loop(
+        self, projected: Tensor, fed_weight: Tensor, state: DecoderState, encoded: Encoded
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """All steps, one after another: states (B, T, H), contexts (B, T, D), weights (B, T, S)."""
+        hiddens, contexts, weights = [], [], []
         for projected_word in projected.unbind(dim=1):
             hidden, looked, state = self._advance(projected_word, fed_weight, state, encoded)
             hiddens.append(hidden)
             contexts.append(looked.context)
             weights.append(looked.weights)
-        # the readout waits for nobody: all steps at once
-        known = torch.stack(hiddens, 1), torch.stack(contexts, 1), words
-        logits = self.readout(*known, target_mask=target_mask)
-        return DecoderOutput(logits, torch.stack(weights, 1))
+        return torch.stack(hiddens, 1), torch.stack(contexts, 1), torch.stack(weights, 1)
 
 
 class LuongDecoder(Decoder):

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, fields
 
-import torch
 from torch import Tensor, nn
 
 from utils.models.attention import CONTENT_SCORES, SCORES, build_attention
@@ -30,12 +29,9 @@ class Seq2SeqConfig:
     width of c in a fixed-vector decoder; `window` is D of local attention; `longest_source`
     counts positions, <eos> included, and only location attention reads it. `reverse_source`
     says how the training data was prepared: the data set reverses, the model does not.
-    Where training begins (GRU only for the gates): `update_gate_bias` is added to the encoder's
-    update gates, below 0 its states begin close to their own words; `decoder_update_gate_bias`
-    to the decoder's, below 0 it begins by forgetting what it has read, and must look each word up
-    when it is due; `embedding_scale` multiplies the word vectors, which torch draws from N(0, 1),
-    far wider than a state; `score_gain` multiplies the weights of the additive score, see
-    `AdditiveAttention`.
+    Where training begins: `update_gate_bias` (GRU only) is added to the encoder's update gates,
+    below 0 its states begin close to their own words; `score_gain` multiplies the weights of the
+    additive score, see `AdditiveAttention`.
     `tie_embeddings`: the output layer scores a target word with its embedding's weights.
     """
 
@@ -60,8 +56,6 @@ class Seq2SeqConfig:
     update_gate_bias: float = 0.0
     tie_embeddings: bool = False
     score_gain: float = 1.0
-    decoder_update_gate_bias: float = 0.0
-    embedding_scale: float = 1.0
 
     def __post_init__(self) -> None:
         known = FIXED_VECTOR_DECODERS + ATTENTION_DECODERS
@@ -88,9 +82,8 @@ class Seq2SeqConfig:
                 f"a local window needs a content score, one of {', '.join(CONTENT_SCORES)}; "
                 f"got local_score={self.local_score!r}"
             )
-        for name in ("update_gate_bias", "decoder_update_gate_bias"):
-            if getattr(self, name) and self.cell != "gru":
-                raise ValueError(f"{name} needs cell 'gru', got cell={self.cell!r}")
+        if self.update_gate_bias and self.cell != "gru":
+            raise ValueError(f"update_gate_bias needs cell 'gru', got cell={self.cell!r}")
         if self.tie_embeddings and (self.readout_size or self.hidden_size) != self.embedding_size:
             raise ValueError(
                 "tie_embeddings needs a readout as wide as the embedding, got readout_size="
@@ -98,9 +91,8 @@ class Seq2SeqConfig:
             )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
-        for name in ("score_gain", "embedding_scale"):
-            if not getattr(self, name) > 0.0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if not self.score_gain > 0.0:
+            raise ValueError(f"score_gain must be above 0, got {self.score_gain}")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type is float:
@@ -224,10 +216,6 @@ def _join(encoder: RecurrentEncoder, decoder: Decoder, config: Seq2SeqConfig) ->
     if config.tie_embeddings:
         decoder.readout.vocabulary = TiedVocabulary(decoder.embedding)
     shift_update_gates(encoder.recurrence, config.update_gate_bias)
-    shift_update_gates(decoder.recurrence, config.decoder_update_gate_bias)
-    with torch.no_grad():
-        for embedding in (encoder.embedding, decoder.embedding):
-            embedding.weight.mul_(config.embedding_scale)
     return EncoderDecoder(encoder, decoder, config)
 
 
