@@ -30,6 +30,17 @@ def project_memory(attention: Attention, encoded: Encoded) -> Encoded:
     return encoded._replace(keys=keys, memory=encoded.memory.to(keys.dtype))
 
 
+def is_changed(module: nn.Module) -> bool:
+    """Whether a reader hooked into `module` or put a method of their own on it."""
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    return any(hooks) or any(callable(value) for value in vars(module).values())
+
+
 class CellStack(nn.Module):
     """Layers of our own cells, for decoders whose input depends on their state.
 
@@ -165,7 +176,7 @@ class BahdanauDecoder(Decoder):
         encoded, state = self.start(encoded)
         words = self._embed(target_input)  # (B, T, E)
         projected, fed_weight = self.recurrence.project_words(words)
-        if self._has_written_out_loop(projected, state):
+        if self._has_written_out_loop(projected):
             attention, cell = self.attention, self.recurrence.cells[0]
             hidden, context, weights = BahdanauLoop.apply(
                 projected,
@@ -185,14 +196,24 @@ class BahdanauDecoder(Decoder):
         logits = self.readout(hidden, context, words, target_mask=target_mask)
         return DecoderOutput(logits, weights)
 
-    def _has_written_out_loop(self, projected: Tensor, state: DecoderState) -> bool:
-        """The paper's own decoder, in one precision, in training; all else goes through `_loop`."""
+    def _has_written_out_loop(self, projected: Tensor) -> bool:
+        """The paper's own decoder, unchanged, where gradients are wanted; else `_loop` does it."""
+        attention, cells = self.attention, self.recurrence.cells
+        if type(attention) is not AdditiveAttention or len(cells) > 1:
+            return False
+        parts = (
+            (self, BahdanauDecoder),
+            (attention, AdditiveAttention),
+            (attention.query_projection, nn.Linear),
+            (attention.score_vector, nn.Linear),
+            (self.recurrence, CellStack),
+            (cells[0], GRUCell),
+        )
         return (
             torch.is_grad_enabled()  # else nothing needs to be kept for the way back
-            and type(self.attention) is AdditiveAttention  # not one that a reader has changed
-            and len(self.recurrence.cells) == 1
-            and type(self.recurrence.cells[0]) is GRUCell
-            and projected.dtype == state.hidden.dtype == self.attention.score_vector.weight.dtype
+            and all(type(part) is kind and not is_changed(part) for part, kind in parts)
+            and attention.query_projection.bias is None
+            and projected.dtype in (torch.float32, torch.float64)  # not in half, not under autocast
         )
 
     def _loop(

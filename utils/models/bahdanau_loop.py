@@ -1,24 +1,24 @@
 """The time loop of Bahdanau's decoder with its gradient written out: the fast route of training.
 
 Autograd takes a loop back one step at a time, and at every step it makes the gradient of every
-weight anew and adds it to the last. But a weight's gradient does not wait for anything: the sum
-over steps of g_t x_tᵀ is one matrix product of all g and all x. So this file goes through the
-steps twice, forwards and backwards, computes only what the next step waits for, and does the
-rest at the end, in one product each.
+weight anew and adds it to the last. But nothing waits for a weight's gradient, and the sum over
+steps of g_t x_tᵀ is one matrix product of all g and all x. So this file goes through the steps
+twice, forwards and backwards, computes only what the next step waits for, and does the rest at the
+end, in one product each.
 
-The numbers are those of `BahdanauDecoder.step`; the tests hold outputs and gradients equal.
+Up to rounding the numbers are those of `BahdanauDecoder.step`; the tests hold outputs and gradients
+equal.
 """
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 class BahdanauLoop(torch.autograd.Function):
     """c_t = attention(s_{t−1}), s_t = GRU([y_{t−1}; c_t], s_{t−1}) for all t, additive score.
 
-    tanh x = 2σ(2x) − 1, and on a processor the sigmoid σ takes a tenth of tanh's time. So the score
-    v · tanh(q + k) is computed as 2v · σ(2q + 2k), without the last −Σv: the softmax drops it.
+    tanh x = 2 (σ(2x) − ½), and a processor computes σ, the sigmoid, five to ten times as fast.
+    So the score v · tanh(q + k) is computed as 2v · h with h = σ(2q + 2k) − ½.
 
     Below, `x_t` is a step's value, `x` holds all steps (T, B, …), and `g_x` is the gradient of the
     loss with respect to x.
@@ -58,20 +58,20 @@ class BahdanauLoop(torch.autograd.Function):
         state_weight = torch.cat([hidden_weight, 2 * query_weight])
         state_bias = torch.cat([hidden_bias, torch.zeros_like(score_vector)])
         doubled_keys, doubled_vector = 2 * keys, 2 * score_vector
-        barred = torch.zeros_like(keys[:, :, 0]).masked_fill_(~attention_mask, float("-inf"))
-        make = projected.new_empty
-        states = make(steps + 1, batch_size, size)
-        sigmas = []  # one tensor a step: all in one would be fresh memory for every batch
-        weights = make(steps, *keys.shape[:2])
-        contexts = make(steps, batch_size, values.shape[2])
-        gates = make(steps, batch_size, rows)  # reset, update, candidate
-        recalled = make(steps, batch_size, size)  # what the reset gate lets through or not
+        mask_bias = torch.zeros_like(keys[:, :, 0]).masked_fill_(~attention_mask, float("-inf"))
+        empty = projected.new_empty
+        states = empty(steps + 1, batch_size, size)
+        halves = []  # h; one block for all steps would go back to the system after every batch
+        weights = empty(steps, *keys.shape[:2])
+        contexts = empty(steps, batch_size, values.shape[2])
+        gates = empty(steps, batch_size, rows)  # reset, update, candidate
+        recalled = empty(steps, batch_size, size)  # what the reset gate lets through or not
         states[0] = first_state
         for t in range(steps):
             from_state = torch.addmm(state_bias, states[t], state_weight.T)
-            sigmas.append((from_state[:, None, rows:] + doubled_keys).sigmoid_())
-            scores_t = sigmas[t] @ doubled_vector  # (B, S)
-            torch.softmax(scores_t + barred, dim=1, out=weights[t])
+            halves.append((from_state[:, None, rows:] + doubled_keys).sigmoid_().sub_(0.5))
+            scores_t = halves[t] @ doubled_vector  # (B, S)
+            torch.softmax(scores_t + mask_bias, dim=1, out=weights[t])
             torch.bmm(weights[t].unsqueeze(1), values, out=contexts[t].unsqueeze(1))
             from_input = torch.addmm(projected[:, t], contexts[t], fed_weight.T)
             switches_t, candidate_t = gates[t].split([2 * size, size], dim=1)
@@ -80,21 +80,31 @@ class BahdanauLoop(torch.autograd.Function):
             recalled[t] = from_state[:, 2 * size : rows]
             torch.addcmul(from_input[:, 2 * size :], reset_t, recalled[t], out=candidate_t).tanh_()
             torch.lerp(candidate_t, states[t], update_t, out=states[t + 1])
-        read = values, state_weight, doubled_vector, fed_weight
-        ctx.save_for_backward(*read, states, weights, contexts, gates, recalled, *sigmas)
-        return tuple(each.transpose(0, 1) for each in (states[1:], contexts, weights))
+        inputs = values, state_weight, doubled_vector, fed_weight
+        ctx.save_for_backward(*inputs, states, weights, contexts, gates, recalled, *halves)
+        # copies: who changes an output must not change what the way back reads
+        return tuple(torch.stack(each.unbind(), dim=1) for each in (states[1:], contexts, weights))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, g_states: Tensor, g_contexts: Tensor, g_weights: Tensor) -> tuple:
-        """Step back through the target, then make the gradient of every weight at once."""
-        values, state_weight, doubled_vector, fed_weight, *kept = ctx.saved_tensors
-        states, weights, contexts, gates, recalled, *sigmas = kept
+        """Step back through the target, then make the gradient of every weight at once.
+
+        Raises:
+            RuntimeError: this gradient is to have a gradient itself (`create_graph=True`).
+        """
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "the gradient of BahdanauLoop is written out and has no gradient of its own; "
+                "for second derivatives go through BahdanauDecoder.step"
+            )
+        values, state_weight, doubled_vector, fed_weight, *saved = ctx.saved_tensors
+        states, weights, contexts, gates, recalled, *halves = saved
         steps, batch_size, rows = gates.shape
         size = states.shape[2]
         g_contexts = torch.stack(g_contexts.unbind(1))  # a copy, to be added to
         g_scores = torch.empty_like(weights)
-        g_keys = torch.zeros_like(sigmas[0])
+        g_keys = torch.zeros_like(halves[0])
+        quarter = halves[0].new_tensor(0.25)
         g_input = torch.empty_like(gates)  # of what words and context say to the gates
         g_from_state = gates.new_empty(steps, batch_size, len(state_weight))
         g_state_t = torch.zeros_like(states[0])
@@ -114,15 +124,15 @@ class BahdanauLoop(torch.autograd.Function):
             g_weights_t += g_weights[:, t]
             inner = (g_weights_t * weights[t]).sum(dim=1, keepdim=True)
             torch.mul(weights[t], g_weights_t - inner, out=g_scores[t])
-            g_sums = torch.addcmul(sigmas[t], sigmas[t], sigmas[t], value=-1)  # σ′ = σ (1 − σ)
+            g_sums = torch.addcmul(quarter, halves[t], halves[t], value=-1)  # σ′ = ¼ − h²
             g_sums.mul_(doubled_vector).mul_(g_scores[t].unsqueeze(2))  # (B, S, A), of 2q + 2k
             g_keys += g_sums
             # what was read of the state
             parts = [g_switches, g_candidate * reset_t, g_sums.sum(dim=1)]
             torch.cat(parts, dim=1, out=g_from_state[t])
             g_state_t = torch.addmm(g_state_t * update_t, g_from_state[t], state_weight)
-        pairs = zip(g_scores, sigmas, strict=True)
-        g_vector = sum(g.flatten() @ sigma.flatten(0, 1) for g, sigma in pairs)
+        pairs = zip(g_scores, halves, strict=True)
+        g_vector = sum(g.flatten() @ half.flatten(0, 1) for g, half in pairs)
         g_state_weight = g_from_state.flatten(0, 1).T @ states[:-1].flatten(0, 1)
         g_fed_weight = g_input.flatten(0, 1).T @ contexts.flatten(0, 1)
         return (
