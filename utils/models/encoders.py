@@ -137,16 +137,16 @@ class RecurrentEncoder(nn.Module):
 
 
 @torch.no_grad()
-def shift_update_gates(recurrence: nn.Module, bias: float) -> None:
+def shift_update_gates(recurrence: nn.RNNBase, bias: float) -> None:
     """Add `bias` to every update gate's bias: below 0 a new state keeps less of the old one.
 
     torch's gate z keeps: h_t = (1 − z) n_t + z h_{t−1}. At z = 1/2, where training begins, h_t is
-    as much about the words before as about its own. `recurrence` holds GRUs, or is one.
+    as much about the words before as about its own.
     """
     if not bias:
         return  # any cell may ask for no shift
     for name, parameter in recurrence.named_parameters():
-        if name.rpartition(".")[2].startswith("bias_ih"):  # rows: reset, update, new state
+        if name.startswith("bias_ih"):  # rows: reset, update, new state
             size = len(parameter) // 3
             parameter[size : 2 * size] += bias
 
